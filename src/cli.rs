@@ -1,9 +1,9 @@
-//! The program: its subcommands, from the command line to the exit code.
+//! The subcommands of the program, from the command line to the exit status.
 //!
-//! What touches the world before and after the loop is here, in a file or folder for each kind of subcommand: `run`
-//! runs tests, `service` stays until it is told to stop, `client` acts as a member, `tls` is who this process is,
-//! `ring` is the token ring. The files beside these folders are used by all of them, and must not import from them,
-//! except `args`, which lists the options of all subcommands.
+//! All access to the system before and after the loop is here, in a folder for each kind of subcommand: `run` runs tests,
+//! `service` has the controller and the slave, `client` acts as a member, `ring` has the token ring, and `tls` holds the
+//! identity of the process. All folders use the files next to them. Those files must not import from the folders, except
+//! `args`, which lists the options of all subcommands.
 
 mod address;
 mod args;
@@ -49,39 +49,44 @@ use run::{check, remote};
 use service::{config, controller, preflight, slave};
 use tls::pki;
 
-/// The instant from which every time limit of the command line counts: now. Whatever the parent did to signals is
-/// undone before anything else.
+/// Resets what the parent process did to signals. Returns the current time, from which the time limits of the command line
+/// count.
 pub fn begin() -> Time {
     reactor::undo_inherited();
     reactor::now()
 }
 
-/// Reads the command line. What is wrong with it is said as arete says everything, and exits with 2; help and version
-/// are shown and exit with 0.
+/// Parses the command line. Exits with 2 if it is wrong, and with 0 after printing the help or the version.
 pub fn parse() -> Arguments {
     let given: Vec<OsString> = std::env::args_os().collect();
-    config::parse(&given).unwrap_or_else(|wrong| match wrong {
+    config::parse(&given).unwrap_or_else(|error| match error {
         config::ConfigError::CommandLine(error) => {
-            let (text, code) = (error.render(), error.exit_code());
-            if !error.use_stderr() {
-                let text = if reactor::shows_colors() { text.ansi().to_string() } else { text.to_string() };
-                std::process::exit(stdout::print(text).map_or_else(said, |()| code))
+            let text = error.render();
+            if error.use_stderr() {
+                let text = text.to_string();
+                let _ = write!(std::io::stderr(), "arete: {}", text.strip_prefix("error: ").unwrap_or(&text));
+                std::process::exit(error.exit_code())
             }
-            let text = text.to_string();
-            let _ = write!(std::io::stderr(), "arete: {}", text.strip_prefix("error: ").unwrap_or(&text));
-            std::process::exit(code)
+            let text = if reactor::shows_colors() { text.ansi().to_string() } else { text.to_string() };
+            std::process::exit(match stdout::print(text) {
+                Ok(()) => error.exit_code(),
+                Err(error) => {
+                    complain(&error);
+                    error.code().into()
+                }
+            })
         }
         config::ConfigError::File(problems) => {
-            problems.iter().for_each(|problem| complain(&problem.message));
-            std::process::exit(i32::from(problems.iter().map(|problem| problem.code).max().unwrap_or(exit_code::USAGE)))
+            problems.iter().for_each(complain);
+            std::process::exit(problems.iter().map(Error::code).max().unwrap_or(exit_code::USAGE).into())
         }
     })
 }
 
-/// Runs the subcommand, which was started at that instant.
+/// Runs the subcommand. The process was started at `begun`.
 pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
     match arguments.subcommand {
-        Sub::Run(options) => run::run(*options, begun).map_err(Error::of_a_run),
+        Sub::Run(options) => run::run(*options, begun).map_err(|error| Error::Run(Box::new(error))),
         Sub::Slave(options) if options.configuration.check => preflight::slave(&options),
         Sub::Slave(options) => slave::run(options),
         Sub::Check { files } => check::run(&files),
@@ -107,15 +112,19 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
     }
 }
 
-/// Starts the logger. What it writes goes out without ever making the loop wait; `RUST_LOG` chooses what it writes.
+/// Starts the logger, whose level is in `RUST_LOG`. It never makes the loop wait for a slow reader.
 pub fn start_logger(arguments: &Arguments) {
     let to_journal = journal::logs_to_journal();
-    let of_service = matches!(arguments.subcommand, Sub::Controller(_)) && to_journal;
-    let level = if matches!(arguments.subcommand, Sub::Slave(_)) || of_service { "info" } else { "warn" };
+    let level = match arguments.subcommand {
+        Sub::Slave(_) => "info",
+        Sub::Controller(_) if to_journal => "info",
+        _ => "warn",
+    };
     let environment = env_logger::Env::default().default_filter_or(level);
     let logger = env_logger::Builder::from_env(environment)
+        // Texts of peers may be in a line, so their control characters are made harmless.
         .format(move |line, record| match record.level() {
-            // The journal knows the time and who speaks.
+            // The journal adds the time and the name of the program.
             level if to_journal => {
                 let priority = journal::priority(level);
                 writeln!(line, "<{priority}>{}", harmless(&record.args().to_string()))
@@ -123,24 +132,17 @@ pub fn start_logger(arguments: &Arguments) {
             log::Level::Debug | log::Level::Trace => {
                 writeln!(line, "{} arete: {}", line.timestamp_millis(), harmless(&record.args().to_string()))
             }
-            // What a peer has said may stand in it.
             _ => writeln!(line, "arete: {}", harmless(&record.args().to_string())),
         })
         .target(env_logger::Target::Pipe(Box::new(reactor::LogPipe::new())))
         .build();
     log::set_max_level(logger.filter());
-    // It is the first and the only one.
+    // This cannot fail, because no other logger was set.
     let _ = log::set_boxed_logger(Box::new(Limited::new(logger)));
 }
 
-/// Lets out what waits, and returns how to exit.
+/// Writes what is still queued, and returns the exit status.
 pub fn finish(code: u8) -> u8 {
     log::logger().flush();
     stdout::finish(code)
-}
-
-/// Says what went wrong, and returns how to exit.
-fn said(error: Error) -> i32 {
-    complain(&error.message);
-    error.code.into()
 }

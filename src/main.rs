@@ -1,4 +1,4 @@
-//! The program: parse the arguments, start the logger, run one subcommand, map the error to an exit code.
+//! The program: parses the arguments, starts the logger, runs one subcommand, and maps its error to an exit status.
 
 #![forbid(unsafe_code)]
 
@@ -11,8 +11,8 @@ fn main() -> ExitCode {
     let arguments = cli::parse();
     cli::start_logger(&arguments);
     let code = cli::run(arguments, begun).unwrap_or_else(|error| {
-        cli::complain(&error.message);
-        error.code
+        cli::complain(&error);
+        error.code()
     });
     ExitCode::from(cli::finish(code))
 }

@@ -157,7 +157,7 @@ fn a_file_system_without_locks_is_worked_on_with_a_warning() {
         test(&place, "true");
         let refused = format!("--inject=flock:error={error}");
         let ended = refusing(&place, &[&refused], &["run", "t.json", "--results", "results"]).run().exits_with(0);
-        ended.complains(&["results: the file system has no locks", "see that no other arete works there"]);
+        ended.complains(&["results: the file system has no locks", "make sure that no other arete works there"]);
         assert!(
             place.read("results/a/arete.log").contains("lock: the file system has no locks"),
             "the slave says so too"

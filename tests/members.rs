@@ -182,7 +182,7 @@ fn a_member_serves_the_room_itself_until_the_others_have_their_verdict() {
     }
     let (_controller, taken) = controller(&place);
     let second = place.arete(words("m")).arg("--serve").arg(&taken).run();
-    second.exits_with(1).complains(&["in use already", &format!("--controller {taken}")]);
+    second.exits_with(7).complains(&["address already in use", &format!("--controller {taken}")]);
 }
 
 #[test]
@@ -371,11 +371,11 @@ fn a_careless_word_is_answered_with_what_to_write() {
     let barrier = ["barrier", "up", "--as", "a", "--controller", &address];
     for (more, says) in [
         (&["--members", "a, b"][..], &["\" b\"", "no spaces"][..]),
-        (&["--members", "a,"], &["a member has no name", "one comma"]),
+        (&["--members", "a,"], &["a name is missing", "one comma"]),
         (&["--members", &long], &["--members \"xxx", "..."]),
         (&["--members", "@a b"], &["group of a test file", "a name is"]),
         (&["--count", "2", "--room", "a b"], &["--room: \"a b\" cannot name a room: a name is"]),
-        (&["--count", "2", "--abort", " "], &["--abort: say why"]),
+        (&["--count", "2", "--abort", " "], &["--abort: give a reason"]),
         (&["--count", "10001"], &["--count", "from 1 to 10000"]),
     ] {
         wrong(&[&barrier, more].concat(), 2, says);
@@ -405,7 +405,7 @@ fn a_careless_word_is_answered_with_what_to_write() {
     wrong(
         &["barrier", "up", "--count", "1", "--as", "a", "--serve", "192.0.2.1:7", "--insecure"],
         1,
-        &["--serve 192.0.2.1:7: cannot assign", "of this machine"],
+        &["--serve 192.0.2.1:7: cannot listen on 192.0.2.1:7: cannot assign", "of this machine"],
     );
     let no_slave = place.arete(["barrier", "up", "--count", "1"]).env("ARETE_SOCKET", "/gone").run().exits_with(1);
     no_slave.complains(&["no answer from the slave at /gone: no such file", "ARETE_SOCKET names"]);

@@ -63,7 +63,7 @@ fn a_run_that_writes_more_than_it_may_ship_passes_at_once_and_says_where_the_res
     let rest = PathBuf::from(warnings[0].rsplit_once(" in ").expect("it says where").1);
     assert_eq!(fs::read_to_string(&rest).expect("it stays there").lines().count(), 300_000);
     assert!(ended.stdout.contains(&warnings[0]), "the summary says it: {}", ended.stdout);
-    ended.complains(&["what was not shipped stays in "]);
+    ended.complains(&["output that was not shipped stays in "]);
 }
 
 #[test]

@@ -288,7 +288,11 @@ fn what_a_node_cannot_start_with_is_said_before_it_starts() {
     let refused = |args: &str, code, says: &[&str]| refuses(&place, &format!("--work cat {args}"), code, says);
     refused("", 2, &["--interface <IF>"]);
     refused("--interface eth77", 1, &["there is no interface eth77; there are: ", "lo"]);
-    refused("--interface lo --address 10.1.2.3", 1, &["--address 10.1.2.3 is no address of lo, which has 127.0.0.1"]);
+    refused(
+        "--interface lo --address 10.1.2.3",
+        1,
+        &["--address 10.1.2.3: lo does not have this address, but 127.0.0.1"],
+    );
     refused("--interface lo --members 3", 2, &["--state-dir"]);
     refused("--interface lo --members 0 --state-dir s", 2, &["--members", "1..=1024"]);
     refused("--interface lo --members 3 --state-dir s --compat", 2, &["--compat", "cannot be used with"]);
@@ -300,9 +304,14 @@ fn what_a_node_cannot_start_with_is_said_before_it_starts() {
     refused("--interface lo --state-dir file", 1, &["--state-dir file: cannot make it"]);
     refuses(&place, "--interface lo", 2, &["--work <CMD>"]);
     refuses(&place, "--interface lo --work ./step.sh", 1, &["--work: cannot run ./step.sh: no such file"]);
-    refuses(&place, "--interface lo --work no-such-step", 1, &["--work: there is no program no-such-step on the PATH"]);
+    refuses(
+        &place,
+        "--interface lo --work no-such-step",
+        1,
+        &["--work: cannot run no-such-step: no such program on the PATH"],
+    );
     place.write("step.sh", "cat\n");
-    refuses(&place, "--interface lo --work ./step.sh", 1, &["it is not executable; chmod +x ./step.sh"]);
+    refuses(&place, "--interface lo --work ./step.sh", 1, &["it is not executable: run \"chmod +x ./step.sh\""]);
     refuses(&place, "--interface lo --work cat --progress ./nothing", 1, &["--progress: cannot run ./nothing"]);
 }
 
@@ -317,7 +326,7 @@ fn a_secret_that_others_can_read_or_guess_is_refused() {
     refused(key_file(&place, "group", secret, 0o640), "chmod 600");
     refused(key_file(&place, "all", secret, 0o604), "chmod 600");
     refused(key_file(&place, "empty", "\n", 0o600), "it is empty");
-    refused(key_file(&place, "short", "0123456789abcde\n", 0o600), "at least 16 bytes, this one 15");
+    refused(key_file(&place, "short", "0123456789abcde\n", 0o600), "it has 15 bytes: a secret has at least 16 bytes");
     refused(place.path("absent"), "cannot read it: no such file");
     if rustix::process::geteuid().is_root() {
         let foreign = key_file(&place, "foreign", secret, 0o600);
@@ -338,14 +347,14 @@ fn ports_and_state_directories_are_for_one_node_each() {
     let (udp, state) = nodes.ports;
     let ports = format!("--work cat --interface lo --udp-port {udp} --tcp-port {udp} --state-port {state}");
     let same_address =
-        format!("--tcp-port {udp}: cannot listen on 127.0.77.1:{udp}: address already in use; another node");
-    refuses(&place, &format!("{ports} --address 127.0.77.1"), 1, &[&same_address]);
+        format!("--tcp-port {udp}: cannot listen on 127.0.77.1:{udp}: address already in use; stop the other node");
+    refuses(&place, &format!("{ports} --address 127.0.77.1"), 7, &[&same_address]);
     let same_directory = "--state-dir state1: another node uses it";
     refuses(&place, &format!("{ports} --address 127.0.77.2 --state-dir state1"), 1, &[same_directory]);
     let (taken, _) = free_ports();
     let _socket = UdpSocket::bind(SocketAddr::from(([0, 0, 0, 0], taken))).expect("it was free");
     let in_use = format!("--udp-port {taken}: another program has UDP port {taken}");
-    refuses(&place, &format!("--work cat --interface lo --udp-port {taken} --address 127.0.77.3"), 1, &[&in_use]);
+    refuses(&place, &format!("--work cat --interface lo --udp-port {taken} --address 127.0.77.3"), 7, &[&in_use]);
 }
 
 #[test]

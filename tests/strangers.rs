@@ -151,7 +151,7 @@ fn who_has_no_good_certificate_is_told_why_at_both_ends() {
     slave_says(&place, &address, "gone", &old, &["the other end has refused us: our certificate was revoked"]);
     // Revoked, and it knows.
     let known = place.arete(["slave", "--controller", &address, "--name", "gone", "--dir", "w", "--tls"]);
-    known.arg(place.path("lab/gone")).run().exits_with(1).complains(&["it was revoked", "issue it anew"]);
+    known.arg(place.path("lab/gone")).run().exits_with(1).complains(&["it was revoked", "issue a new one"]);
 
     // A list that is said to be elsewhere, and is not: who is revoked must not be let in for that.
     let astray = place.path("astray");
@@ -220,7 +220,7 @@ fn a_certificate_out_of_its_time_is_told_with_the_time_and_the_clock() {
     let pki = Pki::new(&place);
     let good = pki.machine("good");
     for (name, from, until, words) in [
-        ("old", -48, -24, ["it expired at ", "this machine's clock says "]),
+        ("old", -48, -24, ["it expired at ", "the clock of this machine is at "]),
         ("young", 24, 48, ["it is valid from ", "set the clock right"]),
     ] {
         let dir = pki.machine(name);
@@ -254,7 +254,7 @@ fn a_stolen_slave_cannot_play_the_controller() {
         .arg(&stolen)
         .run()
         .exits_with(1)
-        .complains(&["it is no controller's", "--controller --address"]);
+        .complains(&["it is not for a controller", "--controller --address"]);
     let address = peer::serve(&Identity::read(&stolen));
     slave_says(&place, &address, "good", &good, &["its certificate is not for this role"]);
 }
@@ -274,11 +274,11 @@ fn files_for_tls_that_are_wrong_are_named_with_what_to_do() {
         fs::write(dir.join(file), text).expect("it is written");
         dir
     };
-    wrong(&place.path("nowhere"), &["nowhere/ca.pem: it is not there", "arete pki issue"]);
+    wrong(&place.path("nowhere"), &["nowhere/ca.pem: it does not exist", "arete pki issue"]);
     let open = broken("open", "cert.pem", &fs::read(one.join("cert.pem")).unwrap());
     for mode in [0o640, 0o604, 0o620] {
         fs::set_permissions(open.join("key.pem"), fs::Permissions::from_mode(mode)).unwrap();
-        wrong(&open, &["open/key.pem: others than its owner may read it: \"chmod 600 ", "issue it anew"]);
+        wrong(&open, &["open/key.pem: users other than its owner can read it: run \"chmod 600 ", "issue a new one"]);
     }
     wrong(
         &broken("mixed", "key.pem", &fs::read(two.join("key.pem")).unwrap()),
@@ -335,7 +335,7 @@ fn beyond_this_machine_plain_speech_is_refused_with_the_commands_that_help() {
     assert!(!place.path("results").exists(), "nothing was begun");
     let mut open = place.arete(["controller", "--listen", "0.0.0.0:0", "--insecure"]).start();
     open.wait_for_output("listening on ");
-    assert!(open.stderr().contains("--insecure: --listen 0.0.0.0:0 is text to plainly"), "{}", open.stderr());
+    assert!(open.stderr().contains("--insecure: --listen 0.0.0.0:0 is not encrypted"), "{}", open.stderr());
     let both = ["controller", "--listen", "127.0.0.1:0", "--insecure", "--tls", "x"];
     place.arete(both).run().exits_with(2).complains(&["cannot be used with"]);
     place.arete(["run", "t.json", "--tls", "x"]).run().exits_with(2).complains(&["--tls goes with --listen"]);

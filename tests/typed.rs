@@ -161,14 +161,14 @@ fn an_address_that_nobody_can_reach_is_wrong_usage_wherever_it_is_written() {
     let place = Place::new("never");
     place.write("t.json", TEST);
     let hopeless = [
-        ("", "no host is named"),
-        (":7373", "no host is named"),
+        ("", "the host is missing"),
+        (":7373", "the host is missing"),
         ("lab:99999", "a port is a number"),
         ("lab:0", "port 0"),
         ("http://lab:7373", "without \"http://\""),
-        ("a lab", "no host name has ' ' in it"),
+        ("a lab", "a host name cannot contain ' '"),
         ("fe80::1", "link-local"),
-        ("10.0.0.256", "no IPv4 address"),
+        ("10.0.0.256", "not a valid IPv4 address"),
         ("224.0.0.1", "many machines"),
     ];
     for (address, why) in hopeless {

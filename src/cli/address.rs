@@ -1,33 +1,34 @@
-//! Addresses as people write them: `HOST`, `HOST:PORT`, an IPv6 address with or without brackets, and with its zone.
-//! What can never work is refused at once, wherever it is written, because a slave or a client tries an address for
-//! ever.
+//! Addresses as people write them: `HOST`, `HOST:PORT`, and IPv6 addresses with or without brackets and zone.
+//!
+//! An address that can never work is refused when it is read, because a slave or a client retries an address for ever.
 
+use std::fmt::Display;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use arete::machine::Address;
 
 use crate::cli::error::{Error, shown};
 
-/// The port of a controller, where an address names none.
+/// The default port of a controller.
 pub const PORT: u16 = 7373;
 
 /// The longest host name, and the longest part of one between dots, in bytes.
 const HOST_MAX: usize = 253;
 const LABEL_MAX: usize = 63;
 
-/// What no host name has in it, though no control character or space.
+/// Printable characters that no host name contains.
 const NEVER_IN_A_NAME: &str = "/@#?[]%,;:\"'\\";
 
-/// What is to be done at an address.
+/// What an address is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// It is connected to.
+    /// To connect to it.
     Dial,
-    /// Others come to it; port 0 is one that is free.
+    /// To listen on it; port 0 means a free port.
     Listen,
 }
 
-/// `HOST` or `HOST:PORT` as `HOST:PORT`.
+/// Returns `HOST` or `HOST:PORT` as `HOST:PORT`.
 pub fn with_port(address: &str) -> String {
     let bracketed = address.starts_with('[');
     let has_port = match address.rsplit_once(':') {
@@ -42,83 +43,67 @@ pub fn with_port(address: &str) -> String {
     }
 }
 
-/// The host without brackets.
+/// Returns the host without brackets, in lower case.
 pub fn host_of(address: &str) -> String {
     let address = with_port(address);
     let host = address.rsplit_once(':').map_or(&*address, |(host, _)| host);
     host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase()
 }
 
-/// Fails with what is wrong and what to do, if nobody can ever do at this address what shall be done.
-pub fn check(address: &str, way: Way) -> Result<(), String> {
+/// Fails if the address of an option can never be used in this way.
+pub fn check(option: &str, address: &str, way: Way) -> Result<(), Error> {
+    let wrong = |why: &dyn Display| Err(Error::usage(format!("{option} {}: {why}", shown(address))));
     if let Some((scheme, _)) = address.split_once("://") {
-        return Err(format!("write HOST or HOST:PORT, without \"{scheme}://\""));
+        return wrong(&format_args!("write HOST or HOST:PORT, without \"{scheme}://\""));
     }
     let whole = with_port(address);
     let (host, port) = whole.rsplit_once(':').unwrap_or((&whole, ""));
-    if host.is_empty() {
-        return Err("no host is named: write HOST or HOST:PORT".to_owned());
-    }
     match port.parse::<u16>() {
-        Ok(0) if way == Way::Dial => return Err("nothing can be reached at port 0: write HOST or HOST:PORT".to_owned()),
+        _ if host.is_empty() => return wrong(&"the host is missing: write HOST or HOST:PORT"),
+        Ok(0) if way == Way::Dial => return wrong(&"nothing can be reached at port 0: write HOST or HOST:PORT"),
         Ok(_) => {}
-        Err(_) => return Err(format!("a port is a number from 1 to {}: write HOST or HOST:PORT", u16::MAX)),
+        Err(_) => {
+            return wrong(&format_args!("a port is a number from 1 to {}: write HOST or HOST:PORT", u16::MAX));
+        }
     }
-    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(inside) => check_v6(inside, way),
-        None => check_name(host, way),
-    }
-}
-
-fn check_v6(host: &str, way: Way) -> Result<(), String> {
-    let (ip, zone) = host.split_once('%').map_or((host, None), |(ip, zone)| (ip, Some(zone)));
-    let Ok(ip) = ip.parse::<Ipv6Addr>() else {
-        return Err("it has several colons and is no IPv6 address: write HOST, HOST:PORT or [IPV6]:PORT".to_owned());
+    let is_multicast = if let Some(inside) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        let (ip, zone) = inside.split_once('%').map_or((inside, None), |(ip, zone)| (ip, Some(zone)));
+        let Ok(ip) = ip.parse::<Ipv6Addr>() else {
+            let rule = "write HOST, HOST:PORT or [IPV6]:PORT";
+            return wrong(&format_args!("not a valid IPv6 address, but it has several colons: {rule}"));
+        };
+        if zone == Some("") || zone.is_none() && ip.is_unicast_link_local() {
+            let rule = "a link-local address needs the interface of its network";
+            return wrong(&format_args!("{rule}: write for example {ip}%eth0"));
+        }
+        ip.is_multicast()
+    } else if let Ok(ip) = host.parse::<Ipv4Addr>() {
+        ip.is_multicast() || ip.is_broadcast()
+    } else {
+        if host.split('.').count() == 4 && host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+            return wrong(&"not a valid IPv4 address: each of its numbers is 0 to 255");
+        }
+        let never = |letter: &char| letter.is_control() || letter.is_whitespace() || NEVER_IN_A_NAME.contains(*letter);
+        if let Some(letter) = host.chars().find(never) {
+            return wrong(&format_args!("a host name cannot contain {letter:?}: write HOST or HOST:PORT"));
+        }
+        let mut labels = host.strip_suffix('.').unwrap_or(host).split('.');
+        if host.len() > HOST_MAX || labels.any(|label| label.is_empty() || label.len() > LABEL_MAX) {
+            let rule = format!("at most {HOST_MAX} bytes, and 1 to {LABEL_MAX} bytes between two dots");
+            return wrong(&format_args!("a host name has {rule}"));
+        }
+        false
     };
-    if zone == Some("") || zone.is_none() && ip.is_unicast_link_local() {
-        return Err(format!("say which network this link-local address is in, by an interface: {ip}%eth0"));
-    }
-    unless_of_many(ip.is_multicast(), way)
-}
-
-fn check_name(host: &str, way: Way) -> Result<(), String> {
-    if let Ok(ip) = host.parse::<Ipv4Addr>() {
-        return unless_of_many(ip.is_multicast() || ip.is_broadcast(), way);
-    }
-    if host.split('.').count() == 4 && host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        return Err("it is no IPv4 address: each of its numbers is 0 to 255".to_owned());
-    }
-    let never = |letter: char| letter.is_control() || letter.is_whitespace() || NEVER_IN_A_NAME.contains(letter);
-    if let Some(letter) = host.chars().find(|letter| never(*letter)) {
-        return Err(format!("no host name has {letter:?} in it: write HOST or HOST:PORT"));
-    }
-    let labels = host.strip_suffix('.').unwrap_or(host).split('.');
-    let bad_label = |label: &str| label.is_empty() || label.len() > LABEL_MAX;
-    match host.len() > HOST_MAX || labels.into_iter().any(bad_label) {
-        true => Err(format!(
-            "no host name is like this: it has {HOST_MAX} bytes at most, and 1 to {LABEL_MAX} between dots"
-        )),
-        false => Ok(()),
+    match (is_multicast, way) {
+        (false, _) => Ok(()),
+        (true, Way::Dial) => wrong(&"this is an address of many machines: write that of the controller's machine"),
+        (true, Way::Listen) => wrong(&"this is an address of many machines: write an address of this machine"),
     }
 }
 
-/// Nobody speaks TCP with several machines at once.
-fn unless_of_many(of_many: bool, way: Way) -> Result<(), String> {
-    match of_many {
-        true => Err(match way {
-            Way::Dial => {
-                "it is an address of many machines: name that of the one where a controller listens".to_owned()
-            }
-            Way::Listen => "it is an address of many machines: name one of this machine".to_owned(),
-        }),
-        false => Ok(()),
-    }
-}
-
-/// Checks an address to connect to, and adds the port. `option` is the option that names it.
+/// Checks the address of an option to connect to, and adds the port.
 pub fn named(address: &str, option: &str) -> Result<Address, Error> {
-    let wrong = |why| Error::usage(format!("{option} {}: {why}", shown(address)));
-    check(address, Way::Dial).map(|()| Address::Inet(with_port(address))).map_err(wrong)
+    check(option, address, Way::Dial).map(|()| Address::Inet(with_port(address)))
 }
 
 #[cfg(test)]
@@ -144,11 +129,11 @@ mod tests {
     }
 
     #[test]
-    fn what_can_never_be_dialled_is_refused_with_the_reason() {
+    fn an_address_that_can_never_be_reached_is_refused_with_the_reason() {
         let long = format!("{}.lab", "x".repeat(64));
-        for (wrong, why) in [
-            ("", "no host"),
-            (":7373", "no host"),
+        for (address, why) in [
+            ("", "host is missing"),
+            (":7373", "host is missing"),
             ("lab:", "a port is a number"),
             ("lab:99999", "a port is a number"),
             ("lab:http", "':'"),
@@ -161,20 +146,20 @@ mod tests {
             ("lab/x", "'/'"),
             ("a lab", "' '"),
             ("lab,mab", "','"),
-            ("[lab]:1", "no IPv6 address"),
-            ("::1::2", "no IPv6 address"),
-            ("a:b:c", "no IPv6 address"),
+            ("[lab]:1", "not a valid IPv6 address"),
+            ("::1::2", "not a valid IPv6 address"),
+            ("a:b:c", "not a valid IPv6 address"),
             ("fe80::1", "%eth0"),
             ("fe80::1%", "%eth0"),
-            ("10.0.0.256", "no IPv4 address"),
+            ("10.0.0.256", "not a valid IPv4 address"),
             ("255.255.255.255", "many machines"),
             ("224.0.0.1:5", "many machines"),
             ("ff02::1%eth0", "many machines"),
-            ("a..b", "like this"),
-            (&long, "like this"),
+            ("a..b", "between two dots"),
+            (&long, "between two dots"),
         ] {
-            let said = check(wrong, Way::Dial).expect_err(wrong);
-            assert!(said.contains(why), "{wrong:?}: {said}");
+            let error = check("--x", address, Way::Dial).expect_err(address).to_string();
+            assert!(error.contains(why), "{address:?}: {error}");
         }
         for good in [
             "lab",
@@ -186,12 +171,14 @@ mod tests {
             "::1",
             "[::1]:5",
             "fe80::1%eth0",
+            "[fe80::1%eth0]:7373",
             "m\u{fc}nchen",
         ] {
-            assert_eq!(check(good, Way::Dial), Ok(()), "{good}");
+            assert!(check("--x", good, Way::Dial).is_ok(), "{good}");
         }
-        assert_eq!(check("[fe80::1%eth0]:7373", Way::Dial), Ok(()));
-        assert_eq!((check("0.0.0.0:0", Way::Listen), check("[::]:0", Way::Listen)), (Ok(()), Ok(())));
-        assert!(check("lab:99999", Way::Listen).is_err() && check("ff02::1%lo", Way::Listen).is_err());
+        for (address, is_valid) in [("0.0.0.0:0", true), ("[::]:0", true), ("lab:99999", false), ("ff02::1%lo", false)]
+        {
+            assert_eq!(check("--x", address, Way::Listen).is_ok(), is_valid, "{address}");
+        }
     }
 }

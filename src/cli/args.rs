@@ -1,6 +1,6 @@
 //! The command line: the subcommands, and which options each has.
 //!
-//! The options are defined beside the subcommand that reads them. This file must not run anything.
+//! The options are defined in the file of the subcommand that reads them. This file must not run anything.
 
 use std::path::PathBuf;
 
@@ -18,8 +18,8 @@ use crate::cli::tls::pki;
 #[derive(Parser)]
 #[command(name = "arete", version, max_term_width = 100, disable_help_subcommand = true)]
 #[command(after_help = "exit status: 0 passed; 1 failed; 2 wrong usage or a wrong test file; 3 a time limit passed; \
-                        4 a barrier was aborted; 5 a member was lost; 6 no verdict was heard in time; 7 a run failed for no fault of its test; \
-                        130 interrupted\nmanual: arete help TOPIC opens a page, such as arete help run or arete help test; arete help lists them")]
+                        4 a barrier was aborted; 5 a member was lost; 6 no verdict arrived in time; 7 the test is not to blame, or an address is in use; \
+                        130 interrupted\nmanual: arete help TOPIC opens a page, such as arete help run or arete help test; arete help lists the topics")]
 pub struct Arguments {
     #[command(subcommand)]
     pub subcommand: Sub,
@@ -27,60 +27,60 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 pub enum Sub {
-    /// Run a test, on this machine alone, with the slaves that connect, or at a controller
+    /// Run a test on this machine, with slaves that connect, or at a permanent controller
     Run(Box<RunOptions>),
     /// Take part in the runs of a controller
     Slave(SlaveOptions),
-    /// Say everything that is wrong with a test file
+    /// Report all errors in test files
     Check {
         /// The test files; - is standard input
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
-    /// Inside a command: run the slave's poke entries
+    /// In a command of a slave: start its poke entries
     Poke {
-        /// Run only this one
+        /// Start only this entry
         entry: Option<String>,
     },
-    /// Inside a command: say that it is ready
+    /// In a command of a slave: report that the command is ready
     Ready,
-    /// Take one off a trigger, and wait until the controller has counted it
+    /// Decrement a trigger, and wait until the controller has counted it
     Notify(NotifyOptions),
-    /// Wait until a trigger has fired, and show who notified with what
+    /// Wait until a trigger has fired, and print who notified it with which data
     Wait(WaitOptions),
     /// Wait for the other members at a barrier
     Barrier(meet::BarrierOptions),
     /// Give a value, and get the values of all members as one JSON object
     Sync(meet::SyncOptions),
-    /// Stay: run the tests that are handed in, and serve rooms in which members meet outside of any run
+    /// Start a permanent controller, which runs tests that operators hand in, and serves rooms
     Controller(ControllerOptions),
-    /// Follow a run of a controller, from its beginning
+    /// Follow a run of a controller from its start
     Attach(remote::AttachOptions),
     /// End a run of a controller, and wait until it is over
     Stop(remote::StopOptions),
-    /// Fetch what there is of the results of a controller's run
+    /// Fetch the results of a run of a controller, as far as they exist
     Results(remote::ResultsOptions),
-    /// List the runs of a controller: those that go on or wait, then the others, the last one first
+    /// List the runs of a controller: first those that run or wait, then the others, the latest first
     Runs(remote::RunsOptions),
     /// Show the slaves of a controller, what they run, and which runs wait
     Status(remote::StatusOptions),
-    /// Make, list or remove the triggers of a room
+    /// Create, list or delete the triggers of a room
     Trigger {
         #[command(subcommand)]
         sub: TriggerSub,
         #[command(flatten)]
         at: At,
     },
-    /// Make the certificates of a lab
+    /// Create the certificates of a lab
     Pki {
         #[command(subcommand)]
         sub: pki::PkiSub,
     },
-    /// Be a node of a token ring: nodes of one network that pass a token round
+    /// Run a node of a token ring, which is independent of tests
     Ring(ring::RingOptions),
     /// Open a page of the manual
     Help(HelpOptions),
-    /// Print what a shell needs to complete the command line; for packages
+    /// Print the completion script of a shell; for packages
     #[command(hide = true)]
     Completions { shell: clap_complete::Shell },
     #[command(hide = true)]
@@ -89,12 +89,12 @@ pub enum Sub {
 
 #[derive(Args)]
 pub struct HelpOptions {
-    /// A command or another topic, such as test or security; without one the topics are listed
+    /// A subcommand or another topic, such as test or security [default: list the topics]
     pub topic: Option<String>,
-    /// What is below it, such as demo: it stands on the same page
+    /// Further words, such as demo; they are ignored
     #[arg(hide = true)]
     pub below: Vec<String>,
-    /// Print the page as it is written, in mdoc, instead of showing it
+    /// Print the source of the page, in mdoc, instead of showing the page
     #[arg(long, requires = "topic")]
     pub source: bool,
 }

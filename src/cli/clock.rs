@@ -1,4 +1,4 @@
-//! The wall clock, beside the clock of the loop.
+//! The wall clock.
 
 use arete::reactor;
 

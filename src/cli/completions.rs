@@ -1,4 +1,4 @@
-//! `arete completions`: what a shell needs to complete the command line, made from the parser's own table.
+//! `arete completions`: prints the completion script of a shell, generated from the parser's own table.
 
 use arete::exit_code;
 use clap::{Command, CommandFactory};
@@ -14,9 +14,9 @@ pub fn run(shell: Shell) -> Result<u8, Error> {
     stdout::print(script).map(|()| exit_code::PASSED)
 }
 
-/// A command line without the subcommands and the options that are hidden: the generators would offer them.
+/// Returns the command without hidden subcommands and options, because the generators would offer them.
 fn shown(whole: &Command) -> Command {
-    // A command takes its name only from who never gives it back; there are few, and this process ends soon.
+    // clap takes only static names. The leak is small, and this process ends soon.
     let name: &'static str = whole.get_name().to_owned().leak();
     let shown_command = Command::new(name)
         .version(env!("CARGO_PKG_VERSION"))

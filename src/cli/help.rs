@@ -1,5 +1,6 @@
-//! `arete help`: the manual, which the program carries with it, so that the page is of this very program and is there
-//! also where nothing was installed. man(1) shows it, or mandoc(1).
+//! `arete help`: opens a page of the manual with man(1) or mandoc(1).
+//!
+//! The program contains the pages. Therefore they match its version, and need not be installed.
 
 use std::fs::File;
 use std::io::{IsTerminal, Seek, Write};
@@ -14,24 +15,24 @@ use crate::cli::args::{Arguments, HelpOptions};
 use crate::cli::error::Error;
 use crate::cli::stdout;
 
-/// A page by the name of its file, as it is written.
+/// The source of each page, with the name of its file.
 macro_rules! pages {
     ($($file:literal)*) => { &[$(($file, include_str!(concat!("../../man/", $file)))),*] };
 }
 
-/// Every page of the manual, those that are read first before the others. Of two with one name the first is opened.
+/// All pages, the most important first. If two have the same name, the first is opened.
 const PAGES: &[(&str, &str)] = pages! {
     "arete.1" "arete-run.1" "arete-status.1" "arete-barrier.1" "arete-slave.8" "arete-controller.8" "arete-pki.1"
     "arete-ring.8" "arete-test.5" "arete-results.5" "arete-config.5" "arete-lab.7" "arete-security.7" "arete-protocol.7"
 };
 
-/// Where a page that is given on standard input is read: man asks for a file.
+/// Standard input as a file, because man needs a file.
 const PAGE: &str = "/proc/self/fd/0";
 
-/// What shows a page, the first that there is.
+/// The programs that show a page. The first that is installed is used.
 const VIEWERS: &[(&str, &[&str])] = &[("man", &["-l", PAGE]), ("mandoc", &["-a", PAGE])];
 
-/// The widest names that stand on one line with what they are about.
+/// The width of the longest names that are on one line with their description.
 const NAMES_WIDTH: usize = 20;
 
 struct Page {
@@ -45,17 +46,20 @@ impl Page {
         PAGES.iter().map(|&(file, text)| Page { file, text })
     }
 
-    /// The page that tells of something: `run`, `arete-run`, or with its section `results.5`.
+    /// Returns the page about a topic: `run`, `arete-run`, or with its section `results.5`.
     fn about(topic: &str) -> Option<Page> {
         let topic = topic.strip_prefix("arete-").unwrap_or(topic);
         let is = |page: &Page, name: &str| name == topic || format!("{name}.{}", page.section()) == topic;
         Page::all().find(|page| page.topics().any(|name| is(page, name)))
     }
 
-    /// What it tells of, by its NAME section.
+    /// Returns the topics in the NAME section.
     fn topics(&self) -> impl Iterator<Item = &'static str> {
         let names = self.text.lines().take_while(|line| !line.starts_with(".Nd "));
-        names.filter_map(|line| Some(short(line.strip_prefix(".Nm ")?.trim_end_matches(" ,"))))
+        names.filter_map(|line| {
+            let name = line.strip_prefix(".Nm ")?.trim_end_matches(" ,");
+            Some(name.strip_prefix("arete-").unwrap_or(name))
+        })
     }
 
     fn description(&self) -> &'static str {
@@ -66,7 +70,7 @@ impl Page {
         self.file.rsplit_once('.').map_or("", |(_, section)| section)
     }
 
-    /// What opens it: its topics, with its section where another page comes first.
+    /// Returns the topics that open this page, with the section if another page has the same topic.
     fn opened_by(&self) -> Vec<String> {
         let opens = |name: &&str| Page::about(name).is_some_and(|page| page.file == self.file);
         let names = self.topics().map(|name| match opens(&name) {
@@ -76,16 +80,11 @@ impl Page {
         names.collect()
     }
 
-    /// `arete-run(1)`.
+    /// Returns the title, such as `arete-run(1)`.
     fn title(&self) -> String {
         let (name, section) = self.file.rsplit_once('.').unwrap_or((self.file, ""));
         format!("{name}({section})")
     }
-}
-
-/// A name of the manual without what all have in common.
-fn short(name: &str) -> &str {
-    name.strip_prefix("arete-").unwrap_or(name)
 }
 
 pub fn run(options: HelpOptions) -> Result<u8, Error> {
@@ -95,7 +94,7 @@ pub fn run(options: HelpOptions) -> Result<u8, Error> {
     let Some(page) = Page::about(&topic) else {
         let names: Vec<_> = Page::all().flat_map(|page| page.topics().collect::<Vec<_>>()).collect();
         let hint = suggest::slip(&topic, names).unwrap_or_else(|| "; arete help lists the topics".to_owned());
-        return Err(Error::usage(format!("help: there is no topic {topic:?}{hint}")));
+        return Err(Error::usage(format!("help: no such topic: {topic:?}{hint}")));
     };
     if options.source {
         return stdout::print(page.text).map(|()| exit_code::PASSED);
@@ -107,13 +106,13 @@ pub fn run(options: HelpOptions) -> Result<u8, Error> {
     }
     stdout::print(options_of(&topic).unwrap_or_default())?;
     Err(Error::failed(format!(
-        "help {topic}: nothing here can show the page {}: install man-db, or mandoc;\n\
-         help {topic}: `arete help --source {topic}` prints it as it is written",
+        "help {topic}: no program here can show the page {}: install man-db or mandoc\n\
+         help {topic}: `arete help --source {topic}` prints the source of the page",
         page.title()
     )))
 }
 
-/// The topics, with what each page is about.
+/// Returns the topics, with the description of each page.
 fn list() -> String {
     let mut text = "Topics of the manual; arete help TOPIC opens the page.\n\n".to_owned();
     for page in Page::all() {
@@ -127,24 +126,25 @@ fn list() -> String {
     text + "\narete COMMAND --help shows the options of a command.\n"
 }
 
-/// What `--help` says, if it is a subcommand: better than nothing.
+/// Returns the output of `--help`, if the topic is a subcommand.
 fn options_of(topic: &str) -> Option<String> {
     let mut command = Arguments::command();
     command.build();
     Some(command.find_subcommand_mut(topic)?.render_help().to_string() + "\n")
 }
 
-/// Has a program show the page on a terminal, or else format it. Returns what is still to be printed; `None`: the program is
-/// not there, or cannot do it.
+/// Shows the page with a program on a terminal, or formats it. Returns the text that must still be printed; `None` if the
+/// program is not installed or fails.
 fn show(page: &Page, viewer: &str, args: &[&str]) -> Option<Vec<u8>> {
-    let input = as_file(page).ok()?;
+    let mut input = File::from(rustix::fs::memfd_create(page.file, MemfdFlags::CLOEXEC).ok()?);
+    input.write_all(page.text.as_bytes()).and_then(|()| input.rewind()).ok()?;
     let mut command = Command::new(viewer);
     command.args(args).stdin(input).stderr(Stdio::null());
     if std::env::var_os("MANLESS").is_none() {
-        // What stands below the page in less, by default the name of a file that nobody knows.
+        // The prompt of less. By default it would show the name of the file, which means nothing to the user.
         command.env("MANLESS", format!(" {} line %lt (h for help, q to quit)", page.title()));
     }
-    // What it prints itself it may lose without a word, so it prints only where a person looks on.
+    // The viewer may ignore errors of standard output, so it prints only on a terminal.
     if !std::io::stdout().is_terminal() {
         command.stdout(Stdio::piped());
     }
@@ -154,12 +154,4 @@ fn show(page: &Page, viewer: &str, args: &[&str]) -> Option<Vec<u8>> {
         .ok()
         .filter(|ended| ended.status.success())
         .map(|ended| ended.stdout)
-}
-
-/// The page as a file that nobody has to remove.
-fn as_file(page: &Page) -> std::io::Result<File> {
-    let mut file = File::from(rustix::fs::memfd_create(page.file, MemfdFlags::CLOEXEC)?);
-    file.write_all(page.text.as_bytes())?;
-    file.rewind()?;
-    Ok(file)
 }

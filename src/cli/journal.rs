@@ -1,4 +1,4 @@
-//! Standard error, if it is the journal of systemd: how a line is marked with its priority.
+//! Standard error as the journal of systemd, in which each line begins with its priority.
 
 /// Whether standard error is the journal.
 pub fn logs_to_journal() -> bool {

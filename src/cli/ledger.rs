@@ -1,6 +1,6 @@
-//! The ledger in the directory of a controller or of a run: how it is kept, and what an earlier controller left of it.
+//! The ledger in the directory of a controller or of a run: how it is kept, and how an earlier one is read.
 //!
-//! The directory must be locked before [`past`] reads it, because `past` cuts off what a crash has torn.
+//! The directory must be locked before [`past`] reads it, because `past` cuts off an incomplete last line.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind};
@@ -27,32 +27,29 @@ impl ReadLine for Reader {
     }
 }
 
-/// Returns the ledger that an earlier controller left in this directory, if there is one, with the files beside it. A
-/// line at its end that a crash has torn is cut off.
+/// Returns the ledger that an earlier controller left in this directory, if there is one, with the other files of the
+/// directory. An incomplete last line, which a crash may leave, is cut off.
 pub fn past(directory: &Path) -> Result<Option<Past>, Error> {
     let path = directory.join(ledger::FILE);
-    let cannot = |what: &str, error: std::io::Error| {
-        Error::failed(format!("cannot {what} {}: {error}", path.display(), error = plain(&error)))
-    };
-    if let Some(Err(foreign)) = fs::metadata(&path).as_ref().ok().map(owned::relies_on) {
-        return Err(Error::failed(foreign.of(&path)));
-    }
     let length = match fs::metadata(&path) {
-        Ok(metadata) => metadata.len(),
+        Ok(metadata) => {
+            owned::relies_on(&metadata).map_err(Error::foreign("", &path))?;
+            metadata.len()
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(cannot("read", error)),
+        Err(error) => return Err(Error::cannot(format_args!("read {}", path.display()))(error)),
     };
     let from = path.clone();
     let source = Source::new(move || match File::open(&from) {
         Ok(file) => Ok(Box::new(Reader(BufReader::new(file)))),
         Err(error) => Err(FileError(plain(&error))),
     });
-    // A controller that was killed while it wrote the first line had begun nothing.
-    let past = Past::find(&path, source).map_err(|error| Error::failed(error.to_string()))?;
+    // A controller that was killed while it wrote the first line had not done anything yet.
+    let past = Past::find(&path, source).map_err(Error::failed)?;
     let whole = past.as_ref().map_or(0, Past::whole);
     if whole < length {
-        let file = File::options().write(true).open(&path).map_err(|error| cannot("write", error))?;
-        file.set_len(whole).map_err(|error| cannot("write", error))?;
+        let cut = File::options().write(true).open(&path).and_then(|file| file.set_len(whole));
+        cut.map_err(Error::cannot(format_args!("write {}", path.display())))?;
     }
     // A controller that was killed while it rewrote its ledger left this. The rewriting starts again.
     let _ = fs::remove_file(directory.join(ledger::NEW));

@@ -1,4 +1,4 @@
-//! The options that bound what a controller holds and records.
+//! The options that limit what a controller holds and records.
 
 use arete::controller::Limits;
 use arete::wire::rendezvous::{SESSION_MOST, VALUE_MOST};
@@ -6,32 +6,43 @@ use clap::Args;
 
 use crate::cli::values::{count, size};
 
-/// The highest bound on the recorded events that can be given.
-pub const EVENTS_MOST: u64 = 1 << 40;
+/// The highest value of `--events-max`.
+const EVENTS_MOST: u64 = 1 << 40;
 
-/// The highest bound on the connections of a controller that can be given.
+/// The highest value of `--connections-max`.
 const CONNECTIONS_MOST: u64 = 1 << 20;
 
-/// How long the values of syncs may be, and how much is held of members.
+/// The limits of a controller, for the members of its rooms and for each run.
 #[derive(Args)]
 pub struct LimitOptions {
-    /// The longest value that a member may give to a sync, in bytes, or with KiB, MiB or GiB [default: 16MiB]
+    /// The maximum size of one value in a sync, in bytes, or with KiB, MiB or GiB [default: 16MiB]
     #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, VALUE_MOST))]
     pub value_max: Option<usize>,
-    /// The longest values of a session together [default: 256MiB]
+    /// The maximum size of all values of one sync [default: 256MiB]
     #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, SESSION_MOST))]
     pub session_max: Option<usize>,
-    /// How much to hold of all members together; a session takes its values twice [default: 1GiB]
+    /// The maximum memory for members; a sync needs twice the size of its values [default: 1GiB]
     #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, usize::MAX))]
     pub memory_max: Option<usize>,
-    /// How many connections there may be [default: what the limit of open files allows]
+    /// The maximum number of connections [default: as the limit of open files allows]
     #[arg(long, value_name = "N", value_parser = |text: &str| count(text, CONNECTIONS_MOST))]
     pub connections_max: Option<u64>,
+    /// The maximum size of the output that the slaves of one run ship to its results [default: 64GiB]
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, usize::MAX))]
+    pub output_max: Option<usize>,
+    /// Fail a run that has more than N events [default: 10000000]
+    #[arg(long, value_name = "N", value_parser = |text: &str| count(text, EVENTS_MOST))]
+    pub events_max: Option<u64>,
+    /// Fail a run whose record of slaves and clients is larger than SIZE [default: 8GiB]
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, usize::MAX))]
+    pub record_max: Option<usize>,
 }
 
 impl LimitOptions {
     pub fn limits(&self) -> Limits {
-        Limits::new(self.value_max, self.session_max, self.memory_max)
+        let bytes = |most: usize| most as u64;
+        let (output, record) = (self.output_max.map(bytes), self.record_max.map(bytes));
+        Limits::new(self.value_max, self.session_max, self.memory_max).of_a_run(output, self.events_max, record)
     }
 
     pub fn connections(&self) -> Option<usize> {

@@ -1,57 +1,44 @@
-//! Listening for TCP connections at an address that somebody named.
+//! Listening for TCP connections at the address of an option.
 
 use std::net::SocketAddr;
 
-use arete::reactor::{self, Reactor, plain};
+use arete::reactor::{self, Reactor};
 
 use crate::cli::address::{PORT, with_port};
-use crate::cli::error::Error;
+use crate::cli::error::{Error, ListenError};
 
 /// Listens at the address of `--listen`, or on a free port of the loopback interface.
-pub fn listen(reactor: &mut Reactor, asked: Option<&str>) -> Result<SocketAddr, Error> {
-    let Some(asked) = asked else {
+pub fn listen(reactor: &mut Reactor, address: Option<&str>) -> Result<SocketAddr, Error> {
+    let Some(address) = address else {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listened = reactor.listen_tcp(loopback);
-        return listened.map(|(_, address)| address).map_err(|error| {
-            Error::failed(format!(
-                "cannot listen on {loopback}: {error}; is the loopback interface up?",
-                error = plain(&error)
-            ))
+        return reactor.listen_tcp(loopback).map(|(_, address)| address).map_err(|error| Error::Listen {
+            subject: "slaves of this machine".to_owned(),
+            error: ListenError::Refused(loopback, error),
+            advice: "is the loopback interface up?".to_owned(),
         });
     };
-    let subject = format!("--listen {asked}");
-    listen_on(reactor, asked).map_err(|error| match error {
-        Listen::Usage(why) => Error::usage(format!("{subject}: {why}")),
-        Listen::InUse(why) | Listen::Failed(why) => {
-            Error::failed(format!("{subject}: {why}; choose another address or port, or stop what listens there"))
-        }
+    listen_on(reactor, address).map_err(|error| Error::Listen {
+        subject: format!("--listen {address}"),
+        error,
+        advice: "choose another address or port, or stop the program that listens there".to_owned(),
     })
 }
 
-/// Why an address cannot be listened on.
-pub enum Listen {
-    /// It is not a valid address.
-    Usage(String),
-    InUse(String),
-    Failed(String),
-}
-
 /// Listens on `HOST` or `HOST:PORT`.
-pub fn listen_on(reactor: &mut Reactor, asked: &str) -> Result<SocketAddr, Listen> {
-    let addresses = reactor::addresses_of(&with_port(asked)).map_err(|error| {
-        let port = PORT;
-        Listen::Usage(format!("{error}; write HOST or HOST:PORT, for example 0.0.0.0:{port}"))
-    })?;
-    let mut last = Listen::Failed("the name has no address".to_owned());
-    for address in addresses {
+pub fn listen_on(reactor: &mut Reactor, address: &str) -> Result<SocketAddr, ListenError> {
+    let mut last = ListenError::NoAddress;
+    for address in addresses(address)? {
         match reactor.listen_tcp(address) {
             Ok((_, address)) => return Ok(address),
-            Err(error) => {
-                let why = format!("{address}: {error}", error = plain(&error));
-                let in_use = error.kind() == std::io::ErrorKind::AddrInUse;
-                last = if in_use { Listen::InUse(why) } else { Listen::Failed(why) };
-            }
+            Err(error) => last = ListenError::Refused(address, error),
         }
     }
     Err(last)
+}
+
+/// Looks up an address to listen on. Fails if it is not one.
+pub fn addresses(address: &str) -> Result<impl Iterator<Item = SocketAddr>, ListenError> {
+    reactor::addresses_of(&with_port(address)).map_err(|error| {
+        ListenError::NotAnAddress(format!("{error}; write HOST or HOST:PORT, for example 0.0.0.0:{PORT}"))
+    })
 }

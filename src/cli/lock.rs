@@ -1,7 +1,7 @@
 //! Locks of files and directories, each held by one process.
 //!
-//! Some file systems have no locks (Lustre and NFS, depending on how they are mounted). There arete works without a
-//! lock and logs a warning, because otherwise it could not work there at all.
+//! Some file systems have no locks, such as Lustre and NFS with some mount options. There arete works without a lock and
+//! logs a warning, because otherwise it could not work at all.
 
 use std::fs::File;
 use std::io;
@@ -22,7 +22,7 @@ pub fn take(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Locks a file for this process, after waiting for a process that has locked it.
+/// Locks a file for this process. Waits while another process holds the lock.
 pub fn wait(file: &File, path: &Path) -> io::Result<()> {
     loop {
         match flock(file, FlockOperation::LockExclusive) {
@@ -39,19 +39,15 @@ fn without(error: Errno, path: &Path) -> io::Result<()> {
     match error {
         Errno::NOSYS | Errno::NOLCK | Errno::OPNOTSUPP | Errno::BADF => {
             let (path, why) = (path.display(), plain(&error.into()));
-            log::warn!("{path}: the file system has no locks ({why}): see that no other arete works there");
+            log::warn!("{path}: the file system has no locks ({why}): make sure that no other arete works there");
             Ok(())
         }
         other => Err(other.into()),
     }
 }
 
-/// Locks a directory for this process, as long as the file is open. `None`: another process has locked it.
+/// Locks a directory for this process, as long as the file is open. Returns `None` if another process has locked it.
 pub fn directory(directory: &Path) -> Result<Option<File>, Error> {
-    let cannot = |error: std::io::Error| {
-        Error::failed(format!("cannot lock {}: {error}", directory.display(), error = plain(&error)))
-    };
-    let file = File::open(directory).map_err(cannot)?;
-    let taken = take(&file, directory).map_err(cannot)?;
-    Ok(taken.then_some(file))
+    let locked = File::open(directory).and_then(|file| Ok(take(&file, directory)?.then_some(file)));
+    locked.map_err(Error::cannot(format_args!("lock {}", directory.display())))
 }

@@ -1,71 +1,67 @@
-//! Whether what this process relies on could be another user's: the directories in which it works, and the files that say
-//! whom it trusts.
+//! Checks whether another user could change the files and directories that this process trusts.
+//!
+//! Such a user could choose what this process runs, or which certificates it accepts.
 
 use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use arete::reactor::plain;
 
-/// The bits of a mode by which others than the owner may write.
+/// The mode bits with which users other than the owner can write.
 const OTHERS_WRITE: u32 = 0o022;
 
-/// The bit by which everybody may write. A group above a directory is not looked at: on many systems each user has one of
-/// his own, which may write all that is his, and who works in a directory of a larger one has chosen so.
+/// The mode bit with which everybody can write. Above a directory, groups are not checked: on many systems each user has a
+/// group of their own, and a user who works in the directory of a larger group has chosen to.
 const EVERYBODY_WRITES: u32 = 0o002;
 
-/// In such a directory nobody removes or renames what is another's.
+/// The mode bit of a directory in which only the owner of a file can remove or rename it.
 const STICKY: u32 = 0o1000;
 
-/// Why something is not to be relied on.
-#[derive(Debug, PartialEq, Eq)]
+/// Why a path cannot be trusted.
+#[derive(Debug)]
 pub enum Foreign {
-    /// It belongs to this other user; this process is the second one.
+    /// It belongs to the first user, and this process runs as the second one.
     Owner(u32, u32),
-    /// Others than its owner may write it.
+    /// Users other than its owner can write it.
     Writable,
-    /// Everybody may write this directory above it.
+    /// Everybody can write this directory above it.
     Movable(PathBuf),
-    /// It cannot be looked at.
-    Unknown(String),
+    /// Its metadata cannot be read.
+    Unknown(io::Error),
 }
 
 impl Foreign {
-    /// What is wrong with `path`, and what to do about it.
+    /// Returns the message about `path`.
     pub fn of(&self, path: &Path) -> String {
         let path = path.display();
         match self {
             Foreign::Owner(owner, own) => format!(
-                "{path}: it belongs to user {owner}, who could change it, and this process is user {own}: \"chown {own} \
-                 {path}\" makes it this user's, if nothing of the other is in it"
+                "{path}: it belongs to user {owner}, and this process runs as user {own}: if you trust the content, run \
+                 \"chown {own} {path}\""
             ),
             Foreign::Writable => format!(
-                "{path}: others than its owner may write it: \"chmod go-w {path}\" forbids that, if nobody has done so"
+                "{path}: users other than its owner can write it: if you trust the content, run \"chmod go-w {path}\""
             ),
             Foreign::Movable(above) => format!(
-                "{path}: everybody may write {above}, and so put another directory in its place: \"chmod o-w {above}\" \
-                 forbids that, \"chmod +t {above}\" lets each user move only what is his",
+                "{path}: everybody can write {above}, and could replace the directory: run \"chmod o-w {above}\", or \
+                 \"chmod +t {above}\" so that users can move only their own files",
                 above = above.display()
             ),
-            Foreign::Unknown(why) => format!("{path}: cannot look at it: {why}"),
+            Foreign::Unknown(error) => format!("{path}: cannot check who can change it: {}", plain(error)),
         }
     }
 }
 
-/// Whether a directory in which this process works is this user's, and no other may write it.
+/// Fails if a directory in which this process works belongs to another user, or if another user can write or replace it.
 pub fn works_in(directory: &Path) -> Result<(), Foreign> {
-    let metadata = fs::metadata(directory).map_err(|error| Foreign::Unknown(plain(&error)))?;
+    let metadata = fs::metadata(directory).map_err(Foreign::Unknown)?;
     let own = rustix::process::geteuid().as_raw();
     judge(&metadata, |owner| owner == own, OTHERS_WRITE)?;
-    stays_in_its_place(directory)
-}
-
-/// Whether not everybody may rename a directory, or one above it, and make another of its name.
-fn stays_in_its_place(directory: &Path) -> Result<(), Foreign> {
-    let unknown = |error| Foreign::Unknown(plain(&error));
-    let whole = fs::canonicalize(directory).map_err(unknown)?;
+    let whole = fs::canonicalize(directory).map_err(Foreign::Unknown)?;
     for above in whole.ancestors().skip(1) {
-        let mode = fs::metadata(above).map_err(unknown)?.mode();
+        let mode = fs::metadata(above).map_err(Foreign::Unknown)?.mode();
         if mode & EVERYBODY_WRITES != 0 && mode & STICKY == 0 {
             return Err(Foreign::Movable(above.to_owned()));
         }
@@ -73,14 +69,14 @@ fn stays_in_its_place(directory: &Path) -> Result<(), Foreign> {
     Ok(())
 }
 
-/// Whether nobody but this user and root can change a file that says what to trust or to do.
+/// Fails if a user other than this one and root can change a file with this metadata.
 pub fn relies_on(metadata: &Metadata) -> Result<(), Foreign> {
     judge(metadata, is_trusted, OTHERS_WRITE)
 }
 
-/// The same of the directory of such a file. Others may add files to one that is sticky, and replace none.
+/// Fails if another user can replace a file in this directory. In a sticky directory, others can only add files.
 pub fn relies_on_names_in(directory: &Path) -> Result<(), Foreign> {
-    let metadata = fs::metadata(directory).map_err(|error| Foreign::Unknown(plain(&error)))?;
+    let metadata = fs::metadata(directory).map_err(Foreign::Unknown)?;
     let forbidden = if metadata.mode() & STICKY == 0 { OTHERS_WRITE } else { 0 };
     judge(&metadata, is_trusted, forbidden)
 }
@@ -93,7 +89,7 @@ fn judge(metadata: &Metadata, may_own: impl Fn(u32) -> bool, forbidden: u32) -> 
     }
 }
 
-/// This user, root, and whoever has become root by sudo(8) for this command: he chose the files himself.
+/// Whether this is the current user, root, or the user who runs this command with sudo(8).
 fn is_trusted(owner: u32) -> bool {
     let own = rustix::process::geteuid();
     let caller = || std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse::<u32>().ok());
@@ -107,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_others_may_write_is_not_relied_on() {
+    fn a_path_that_others_can_write_is_not_trusted() {
         let top = std::env::temp_dir().join(format!("arete-owned-test-{}", std::process::id()));
         fs::create_dir(&top).unwrap();
         let (file, below) = (top.join("file"), top.join("below"));
@@ -128,10 +124,8 @@ mod tests {
         set(&top, 0o700);
         fs::remove_dir_all(&top).unwrap();
         assert!(found.iter().all(|(_, right)| *right), "{found:?}");
-        assert!(
-            Foreign::Writable
-                .of(Path::new("/x/y"))
-                .contains("/x/y: others than its owner may write it: \"chmod go-w /x/y\"")
-        );
+        assert!(Foreign::Writable.of(Path::new("/x/y")).contains(
+            "/x/y: users other than its owner can write it: if you trust the content, run \"chmod go-w /x/y\""
+        ));
     }
 }

@@ -1,4 +1,4 @@
-//! Random numbers from the system, for seeds and for names that must not be guessed or used twice.
+//! Random numbers from the system, for seeds and for names that must be unique or secret.
 
 /// Returns a random number of 64 bits.
 pub fn random() -> u64 {

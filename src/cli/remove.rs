@@ -1,26 +1,26 @@
-//! Removes directories, also those in which a program has forbidden its own user to write.
+//! Removes directories, including those that a program has made read-only.
 
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// What the owner of a directory needs to remove what is in it.
+/// The rights that the owner of a directory needs to remove its content.
 const OWNER_ALL: u32 = 0o700;
 
-/// Removes a directory with all that is in it. Symbolic links are not followed.
+/// Removes a directory and its content. Symbolic links are not followed.
 pub fn tree(directory: &Path) -> io::Result<()> {
     match fs::remove_dir_all(directory) {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            open(directory);
+            make_writable(directory);
             fs::remove_dir_all(directory)
         }
         done => done,
     }
 }
 
-/// Makes this directory and those below it writable. What cannot be changed is left: the removal says why it fails.
-fn open(directory: &Path) {
+/// Makes a directory and those below it writable. Errors are ignored, because the removal reports them.
+fn make_writable(directory: &Path) {
     let mut left = vec![directory.to_owned()];
     while let Some(path) = left.pop() {
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };

@@ -1,8 +1,8 @@
-//! `arete ring`: its options, and a node of the token ring, from the checks before it starts to its end.
+//! `arete ring`: its options, and the start of a node of the token ring.
 
+mod datagrams;
 mod demo;
 mod files;
-mod hear;
 mod interface_address;
 mod watch;
 
@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use arete::reactor::{Options, Reactor, plain};
+use arete::reactor::Options;
 use arete::ring::message::{ID_MAX, MESSAGE_MAX};
 use arete::ring::work;
 use arete::ring::{Config, NODES_MAX, Periods, Ring, STATE_PORT, TCP_PORT, UDP_PORT};
@@ -18,14 +18,13 @@ use arete::text;
 use clap::{Args, Subcommand};
 
 use crate::cli::clock::wall_offset;
-use crate::cli::drive::ENDING;
-use crate::cli::error::Error;
+use crate::cli::drive;
+use crate::cli::error::{Error, ListenError};
 use crate::cli::random::random;
-use crate::cli::ring::hear::hear;
 use crate::cli::values::time;
 use crate::cli::work_dir::WorkDir;
 
-/// The shortest period: what is shorter is a storm of messages, and no two machines keep time so well.
+/// The shortest period. Shorter ones would flood the network, and machines do not keep time that precisely.
 const PERIOD_MIN: Duration = Duration::from_millis(10);
 
 #[derive(Args)]
@@ -35,86 +34,86 @@ pub struct RingOptions {
     sub: Option<Sub>,
     #[command(flatten)]
     node: Option<NodeOptions>,
-    // Not in those above: an optional group cannot have groups in it.
+    // These are not part of the node options, because clap does not support groups in an optional group.
     #[command(flatten)]
     periods: PeriodOptions,
 }
 
 #[derive(Subcommand)]
 enum Sub {
-    /// Run a ring of nodes on this machine that computes digits of pi, and show it live
+    /// Run a ring of nodes on this machine that computes digits of pi, with a live display
     Demo(demo::DemoOptions),
-    /// Listen to the rings of a network, and show their nodes live
+    /// Listen to the rings of a network, with a live display of their nodes
     Watch(watch::WatchOptions),
 }
 
-/// How a node is set up.
+/// The options of a node.
 #[derive(Args)]
 struct NodeOptions {
-    /// The network interface whose network the ring is on
+    /// The network interface to the network of the ring
     #[arg(long, value_name = "IF")]
     interface: String,
     /// The work step: a shell command that reads the data and writes the new data
     #[arg(long, value_name = "CMD")]
     work: String,
-    /// A shell command that reads the data and prints how far it has come [default: the length of the data]
+    /// A shell command that reads the data and prints the progress of the work [default: the length of the data]
     #[arg(long, value_name = "CMD")]
     progress: Option<String>,
-    /// Which address of the interface is this node's [default: the first with a broadcast address]
+    /// The address of this node on the interface [default: the first with a broadcast address]
     #[arg(long)]
     address: Option<Ipv4Addr>,
-    /// Unique in the ring [default: the interface's MAC address as a decimal number; on loopback the address]
+    /// The id of this node, unique in the ring [default: the MAC address as a decimal number; on loopback the address]
     #[arg(long)]
     id: Option<String>,
-    /// How many nodes the ring has: a new token needs more than half of them
+    /// The number of nodes in the ring; a new token needs the grants of more than half of them
     #[arg(long, value_name = "N", requires = "state_dir",
           value_parser = clap::value_parser!(u32).range(1..=NODES_MAX as i64))]
     members: Option<u32>,
-    /// A file with a secret that all nodes share: what is not sealed with it is not believed
+    /// A file with the secret that all nodes share; messages without a valid seal are ignored
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
-    /// What this node must not forget is kept there
+    /// The directory for the state of this node, which a restarted node needs
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// Be in a ring with nodes of the original program, and promise no more than it can
+    /// Join a ring with nodes of the original program, with its guarantees only
     #[arg(long, conflicts_with_all = ["members", "key_file"])]
     compat: bool,
-    /// The port for what is said to all
+    /// The port for messages to all nodes
     #[arg(long, value_name = "PORT", default_value_t = UDP_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     udp_port: u16,
-    /// The port for what is said to one
+    /// The port for messages to one node
     #[arg(long, value_name = "PORT", default_value_t = TCP_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     tcp_port: u16,
-    /// The port where those listen who watch; 0 tells nobody
+    /// The port on which watchers listen; 0 sends them nothing
     #[arg(long, value_name = "PORT", default_value_t = STATE_PORT)]
     state_port: u16,
 }
 
-/// How long what a node waits for takes; by default as long as in the original.
+/// The periods of a node; by default those of the original program.
 #[derive(Args)]
 struct PeriodOptions {
-    /// An owner keeps the token for so long when its step is done sooner; 0 for full speed [default: 2s]
+    /// The minimum time for which an owner keeps the token; 0 for full speed [default: 2s]
     #[arg(long, value_name = "TIME", value_parser = time)]
     hold: Option<Duration>,
-    /// So often an owner says where the token is [default: 500ms]
+    /// The interval at which an owner announces that it has the token [default: 500ms]
     #[arg(long, value_name = "TIME", value_parser = time)]
     heartbeat: Option<Duration>,
-    /// For so long a node is content with what it has heard of the token [default: 2s]
+    /// Search for the token after TIME without news of it [default: 2s]
     #[arg(long, value_name = "TIME", value_parser = time)]
     waiter: Option<Duration>,
-    /// So often a node asks where the token is [default: 500ms]
+    /// The interval at which a node that misses the token asks where it is [default: 500ms]
     #[arg(long, value_name = "TIME", value_parser = time)]
     ask: Option<Duration>,
-    /// For so long a node waits for an answer before it makes a token [default: 2s]
+    /// The time that such a node waits for an answer before it creates a token [default: 2s]
     #[arg(long, value_name = "TIME", value_parser = time)]
     answer: Option<Duration>,
-    /// For so long others may object to a new token [default: 2s]
+    /// The time during which other nodes may object to a new token [default: 2s]
     #[arg(long, value_name = "TIME", value_parser = time)]
     generating: Option<Duration>,
 }
 
 impl PeriodOptions {
-    /// The periods, if they make sense together.
+    /// Returns the periods. Fails if they do not fit together.
     fn periods(&self) -> Result<Periods, Error> {
         let default = Periods::default();
         let periods = Periods {
@@ -137,15 +136,15 @@ impl PeriodOptions {
             return Err(Error::usage(format!("{name} {short} is too short: a period is at least {least}")));
         }
         let [heartbeat, waiter, ask, answer, generating] = named;
-        two_of(waiter, heartbeat, true, "one heartbeat that is lost must not lose the token")?;
-        two_of(answer, ask, false, "one question that is lost must not make a token")?;
-        two_of(generating, ask, false, "a new token is said again each --ask, so that all hear of it")?;
+        check_ratio(waiter, heartbeat, true, "one lost heartbeat must not start a search for the token")?;
+        check_ratio(answer, ask, false, "one lost question must not create a token")?;
+        check_ratio(generating, ask, false, "a new token is announced every --ask, and all nodes must learn of it")?;
         Ok(periods)
     }
 }
 
-/// A period that must have room for two of another.
-fn two_of(long: (&str, Duration), short: (&str, Duration), and_more: bool, why: &str) -> Result<(), Error> {
+/// Fails unless one period is at least twice another, or more than twice.
+fn check_ratio(long: (&str, Duration), short: (&str, Duration), and_more: bool, why: &str) -> Result<(), Error> {
     let room = short.1 * 2;
     if long.1 > room || !and_more && long.1 == room {
         return Ok(());
@@ -165,11 +164,11 @@ pub fn run(options: RingOptions) -> Result<u8, Error> {
         (Some(Sub::Demo(options)), _) => demo::run(&options),
         (Some(Sub::Watch(options)), _) => watch::run(options),
         (None, Some(node)) => run_node(node, options.periods.periods()?),
-        (None, None) => Err(Error::usage("arete ring: say at least --interface IF and --work CMD")),
+        (None, None) => Err(Error::usage("arete ring: --interface IF and --work CMD are required")),
     }
 }
 
-/// Runs a node until it is told to stop.
+/// Runs a node until a signal ends it.
 fn run_node(options: NodeOptions, periods: Periods) -> Result<u8, Error> {
     if options.udp_port == options.state_port {
         let port = options.udp_port;
@@ -177,18 +176,33 @@ fn run_node(options: NodeOptions, periods: Periods) -> Result<u8, Error> {
     }
     files::check_step("--work", &options.work)?;
     options.progress.iter().try_for_each(|command| files::check_step("--progress", command))?;
-    let place = interface_address::find(&options.interface, options.address)?;
-    let id = id(options.id, &place)?;
+    let own = interface_address::find(&options.interface, options.address)?;
+    let id = id(options.id, &own)?;
     let key = options.key_file.as_deref().map(files::key).transpose()?;
     let state = options.state_dir.as_deref().map(files::StateDir::open).transpose()?;
-    let mut reactor = reactor(options.members.is_some(), place.address)?;
-    listen(&mut reactor, &place, options.udp_port, options.tcp_port)?;
+    let mut reactor = drive::reactor_with(Options {
+        // With members, a node stores everything that it promises before another node learns of it.
+        fsync: options.members.is_some(),
+        source: Some(own.address.into()),
+        max_queue: MESSAGE_MAX,
+        ..Options::default()
+    })?;
+    let (tcp_port, address) = (options.tcp_port, SocketAddr::from((own.address, options.tcp_port)));
+    reactor.listen_tcp(address).map_err(|error| {
+        let advice = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "stop the other node or program, or give this node another --address",
+            _ => "choose another port, the same on all nodes",
+        };
+        let (error, advice) = (ListenError::Refused(address, error), advice.to_owned());
+        Error::Listen { subject: format!("--tcp-port {tcp_port}"), error, advice }
+    })?;
+    datagrams::listen(&mut reactor, "--udp-port", Some(&own.name), own.address, options.udp_port)?;
     let temporary = if state.is_none() { Some(WorkDir::make(false)?) } else { None };
     let dir = state.as_ref().map(|state| &state.path).or(temporary.as_ref().map(|work| &work.path));
     let mut ring = Ring::new(Config {
         id,
-        address: place.address,
-        broadcast: place.broadcast,
+        address: own.address,
+        broadcast: own.broadcast,
         udp_port: options.udp_port,
         tcp_port: options.tcp_port,
         state_port: (options.state_port != 0).then_some(options.state_port),
@@ -204,79 +218,44 @@ fn run_node(options: NodeOptions, periods: Periods) -> Result<u8, Error> {
     Ok(reactor.run(&mut ring))
 }
 
-/// The node's id: what was asked for, or one that comes from the interface, as in the original.
-fn id(asked: Option<String>, place: &interface_address::InterfaceAddress) -> Result<String, Error> {
-    match (asked, place.mac) {
+/// Returns the id of the node: the one of `--id`, or as in the original program one from the interface.
+fn id(id: Option<String>, own: &interface_address::InterfaceAddress) -> Result<String, Error> {
+    match (id, own.mac) {
         (Some(id), _) if id.is_empty() || id.len() > ID_MAX || id.chars().any(char::is_control) => {
             Err(Error::usage(format!("--id {id:?}: an id has 1 to {ID_MAX} bytes, none of them control characters")))
         }
         (Some(id), _) => Ok(id),
         (None, Some(mac)) => Ok(mac.into_iter().fold(0, |number, byte| number << 8 | u64::from(byte)).to_string()),
-        (None, None) => Ok(place.address.to_string()),
+        (None, None) => Ok(own.address.to_string()),
     }
-}
-
-/// The reactor of a node: with members everything that it remembers is on the disk before anybody hears of it.
-fn reactor(fsync: bool, source: Ipv4Addr) -> Result<Reactor, Error> {
-    let options = Options {
-        signals: ENDING.to_vec(),
-        fsync,
-        source: Some(source.into()),
-        max_queue: MESSAGE_MAX,
-        ..Options::default()
-    };
-    Reactor::new(options).map_err(|error| Error::failed(format!("cannot start: {error}", error = plain(&error))))
-}
-
-/// Opens the ports of a node.
-fn listen(
-    reactor: &mut Reactor,
-    place: &interface_address::InterfaceAddress,
-    udp_port: u16,
-    tcp_port: u16,
-) -> Result<(), Error> {
-    let address = SocketAddr::from((place.address, tcp_port));
-    reactor.listen_tcp(address).map_err(|error| {
-        let advice = match error.kind() {
-            std::io::ErrorKind::AddrInUse => {
-                "another node or program has it; stop that, or give this node another --address"
-            }
-            _ => "say another port, the same on all nodes",
-        };
-        Error::failed(format!(
-            "--tcp-port {tcp_port}: cannot listen on {address}: {error}; {advice}",
-            error = plain(&error)
-        ))
-    })?;
-    hear(reactor, "--udp-port", Some(&place.name), place.address, udp_port).map(drop)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn periods(change: impl FnOnce(&mut PeriodOptions)) -> Result<Periods, String> {
+    fn periods(change: impl FnOnce(&mut PeriodOptions)) -> Result<Periods, Error> {
         let none = None;
         let mut options =
             PeriodOptions { hold: none, heartbeat: none, waiter: none, ask: none, answer: none, generating: none };
         change(&mut options);
-        options.periods().map_err(|error| error.message)
+        options.periods()
     }
 
     #[test]
     fn without_options_the_periods_are_those_of_the_original() {
-        assert_eq!(periods(|_| {}), Ok(Periods::default()));
-        assert_eq!(periods(|options| options.hold = Some(Duration::ZERO)).map(|p| p.hold), Ok(Duration::ZERO));
+        assert_eq!(periods(|_| {}).unwrap(), Periods::default());
+        assert_eq!(periods(|options| options.hold = Some(Duration::ZERO)).unwrap().hold, Duration::ZERO);
     }
 
     #[test]
-    fn periods_that_do_not_fit_together_are_said_with_one_that_would() {
+    fn the_error_about_periods_that_do_not_fit_names_one_that_would() {
         let millis = |number| Some(Duration::from_millis(number));
-        let wrong = |change: fn(&mut PeriodOptions)| periods(change).unwrap_err();
-        assert!(wrong(|o| o.heartbeat = Some(Duration::from_secs(1))).ends_with("make it more than 2s"));
-        assert!(wrong(|o| o.answer = Some(Duration::from_millis(999))).starts_with("--answer 999ms is too short"));
-        assert!(wrong(|o| o.generating = Some(Duration::from_millis(10))).ends_with("make it at least 1s"));
-        assert!(wrong(|o| o.ask = Some(Duration::from_millis(9))).ends_with("a period is at least 10ms"));
+        let error = |change: fn(&mut PeriodOptions)| periods(change).unwrap_err().to_string();
+        assert!(error(|o| o.heartbeat = Some(Duration::from_secs(1))).ends_with("make it more than 2s"));
+        assert!(error(|o| o.answer = Some(Duration::from_millis(999))).starts_with("--answer 999ms is too short"));
+        assert!(error(|o| o.generating = Some(Duration::from_millis(10))).ends_with("make it at least 1s"));
+        assert!(error(|o| o.ask = Some(Duration::from_millis(9))).ends_with("a period is at least 10ms"));
         assert!(periods(|options| options.answer = millis(1_000)).is_ok());
     }
 }

@@ -1,7 +1,7 @@
-//! The subcommands that run tests: here with `arete run`, or at a controller (`remote`).
+//! The subcommands that run tests: on this machine with `arete run`, or at a controller (`remote`).
 //!
-//! This file owns `arete run FILE`: it loads the test, makes the results directory, and drives a controller. `resume`
-//! goes on with a run that was interrupted, `launch` starts its slaves, and `check` only reads the test.
+//! This file owns `arete run FILE`: it loads the test, makes the results directory, and runs a controller. `resume`
+//! continues a run whose controller was killed, `launch` starts slaves, and `check` only reads tests.
 
 pub mod check;
 pub mod event_log;
@@ -18,7 +18,7 @@ use std::rc::Rc;
 use arete::controller::ledger::Terms;
 use arete::controller::{Config, Controller, Local, LocalSecurity};
 use arete::machine::Time;
-use arete::reactor::{self, Options, plain};
+use arete::reactor::{self, Options};
 use arete::session;
 use arete::testfile::Test;
 
@@ -29,9 +29,10 @@ use crate::cli::error::{Error, complain};
 use crate::cli::listen::listen;
 use crate::cli::random::random;
 use crate::cli::tls::identity::{Security, Use};
-use crate::cli::work_dir::{WorkDir, as_text};
-use crate::cli::{directory, drive, environment, ledger, lock};
+use crate::cli::work_dir::{WorkDir, as_text, own_program};
+use crate::cli::{clock, directory, drive, environment, ledger};
 
+/// Runs a test, or continues a run.
 pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
     if let Some(controller) = &options.controller {
         return remote::run(controller, &options, begun);
@@ -39,100 +40,75 @@ pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
     if let Some(directory) = options.resume.take() {
         return resume::run(directory, &options);
     }
-    if let Some(named) = environment::variable()?.filter(|_| options.listen.is_none() && options.launch.is_none()) {
-        complain(&format!(
-            "{} is set, and arete run FILE runs here: --controller {named} hands the test to it",
+    if let Some(address) = environment::variable()?.filter(|_| options.listen.is_none() && options.launch.is_none()) {
+        complain(format_args!(
+            "{} is set, but arete run FILE runs on this machine: use --controller {address} to hand the test to it",
             environment::VARIABLE
         ));
     }
-    let tls = match &options.listen {
-        Some(listen) => options.security.at("--listen", listen, Use::Listen)?,
+    run_here(&options)
+}
+
+/// Runs a test with a controller in this process.
+fn run_here(options: &RunOptions) -> Result<u8, Error> {
+    let listen_option = options.listen.as_deref();
+    let tls = match listen_option {
+        Some(address) => options.security.at("--listen", address, Use::Listen)?,
         None => options.security.without_address("--listen or --controller").map(|()| None)?,
     };
-    let file = options.file.as_deref().ok_or_else(|| Error::usage("arete run: name a test file"))?;
-    let loaded = load::load(file)?;
-    loaded.warn();
-    let Loaded { test, text, shipped, .. } = loaded;
-    let now = jiff::Timestamp::now();
-    let stem = format!("{}-{}", test.name, now.strftime("%Y%m%dT%H%M%SZ"));
-    let launch = launch(&options)?;
-    let here = launch.as_ref().map_or(options.listen.is_none(), |launch| *launch == Launch::Local);
-    let security = match &options.listen {
-        Some(_) if here => local_security(&options.security, &test)?,
+    let Loaded { test, text, shipped } = load::load(options.test_file()?)?;
+    let launch = options.launch.as_ref();
+    let launch = launch.map(|value| Launch::read(value, listen_option, &options.security)).transpose()?;
+    let starts_slaves = launch.as_ref().map_or(listen_option.is_none(), |launch| *launch == Launch::Local);
+    let security = match listen_option {
+        Some(_) if starts_slaves => local_security(&options.security, &test)?,
         _ => LocalSecurity::default(),
     };
     let mut reactor = drive::reactor_with(Options {
-        subreaper: here,
+        subreaper: starts_slaves,
         fsync: options.fsync,
         max_connections: options.limits.connections(),
         tls,
         ..Options::default()
     })?;
-    let address = listen(&mut reactor, options.listen.as_deref())?;
+    let address = listen(&mut reactor, listen_option)?;
     let launcher = match &launch {
-        Some(Launch::By(template)) => Some(template.launcher(&test, options.listen.as_deref(), address)?),
+        Some(Launch::By(template)) => Some(template.launcher(&test, listen_option, address)?),
         Some(Launch::Local) | None => None,
     };
-    // Slaves that commands start must find this controller again after a restart.
-    let listening = (options.listen.is_some() || launcher.is_some()).then(|| address.to_string());
-    let results = results_dir::make(options.results.clone(), &stem)?;
-    let _lock = lock::directory(&results)?.ok_or_else(|| {
-        Error::failed(format!("another controller works in {}: --results names another directory", results.display()))
-    })?;
+    let stem = results_dir::stem(&test);
+    let (results, _lock) = results_dir::make(options.results.clone(), &stem)?;
     let copy = results.join("test.json");
-    directory::write(&copy, &text)
-        .map_err(|error| Error::failed(format!("cannot write {}: {error}", copy.display(), error = plain(&error))))?;
-    let work = if here { Some(WorkDir::make(options.keep)?) } else { None };
-    let local = work.as_ref().map(|work| local(work, address, options.listen.is_none(), security)).transpose()?;
-    let run = run_id(&stem);
-    let bytes = |most: usize| most as u64;
-    let (output, record) = (options.output_max.map(bytes), options.record_max.map(bytes));
-    let limits = options.limits.limits().of_a_run(output, options.events_max, record);
-    let wall_offset = now.as_microsecond() - reactor::now().as_micros() as i64;
+    directory::write(&copy, &text).map_err(Error::cannot(format_args!("write {}", copy.display())))?;
+    let work = if starts_slaves { Some(WorkDir::make(options.keep)?) } else { None };
+    let wall_offset = clock::wall_offset();
     let terms = Terms {
-        id: run.clone(),
+        id: run_id(&stem),
         test: text,
         shipped,
-        listen: listening.clone(),
-        launch: options.launch.clone(),
+        // Slaves that commands start must find this controller again after a restart.
+        listen: (listen_option.is_some() || launcher.is_some()).then(|| address.to_string()),
         work: work.as_ref().filter(|work| !work.is_kept()).map(|work| work.path.clone()),
-        limits,
-        ..terms_of(&options)
+        ..options.terms()
     };
-    let keep = ledger::keep(&results, wall_offset, Some(terms));
-    let mut controller = Controller::new(Config {
-        run,
-        results,
+    let config = Config {
+        run: terms.id.clone(),
+        results: results.clone(),
         wait: options.wait,
         lost_after: options.lost_after.unwrap_or(session::LOST_AFTER),
-        local,
-        listening,
+        local: work.as_ref().map(|work| local(work, address, listen_option.is_none(), security)).transpose()?,
+        listening: terms.listen.clone(),
         follow: options.follow,
         terminal: reactor::terminal_size(),
         colors: reactor::wants_colors(),
         wall_offset,
         test: Rc::<Test>::from(test),
-    })
-    .limited(limits)
-    .launching(launcher)
-    .keeping(keep);
-    Ok(reactor.run(&mut controller))
+    };
+    let controller = Controller::new(config).limited(terms.limits).launching(launcher);
+    Ok(reactor.run(&mut controller.keeping(ledger::keep(&results, wall_offset, Some(terms)))))
 }
 
-/// Returns the options that `--resume` needs.
-fn terms_of(options: &RunOptions) -> Terms {
-    Terms {
-        wait: options.wait.map(|wait| wait.as_micros() as u64),
-        lost_after: options.lost_after.unwrap_or(session::LOST_AFTER).as_micros() as u64,
-        fsync: options.fsync,
-        tls: options.security.directory(),
-        insecure: options.security.is_insecure(),
-        connections: options.limits.connections(),
-        ..Terms::default()
-    }
-}
-
-/// Makes the id of a run. It must be a valid name, so the name of the test in it may be shortened.
+/// Returns the id of a run. It must be a valid name, so the name of the test in it may be shortened.
 fn run_id(stem: &str) -> String {
     let suffix = format!("-{:04x}", random() & 0xffff);
     let (name, time) = stem.split_at(stem.rfind('-').unwrap_or(stem.len()));
@@ -141,25 +117,19 @@ fn run_id(stem: &str) -> String {
     format!("{name}{time}{suffix}")
 }
 
-/// Reads `--launch`.
-fn launch(options: &RunOptions) -> Result<Option<Launch>, Error> {
-    let read = |asked: &String| Launch::read(asked, options.listen.as_deref(), &options.security);
-    options.launch.as_ref().map(read).transpose()
-}
-
-/// Returns how slaves of this machine prove who they are to a controller that listens for others too. Their
-/// certificates are where `arete pki issue` puts them: beside the controller's, each in a directory of the slave's
-/// name.
+/// Returns how slaves of this machine prove their identity to a controller that listens for others too. Their
+/// certificates are where `arete pki issue` puts them: next to the directory of the controller, in directories with the
+/// names of the slaves.
 fn local_security(security: &Security, test: &Test) -> Result<LocalSecurity, Error> {
     let Some(own) = security.directory() else {
-        return Ok(if security.is_insecure() { LocalSecurity::Insecure } else { LocalSecurity::Loopback });
+        return Ok(if security.insecure { LocalSecurity::Insecure } else { LocalSecurity::Loopback });
     };
     let lab = own.parent().unwrap_or(&own).to_owned();
-    as_text(&lab, "slaves that are started here have certificates", "--tls names another directory")?;
+    as_text(&lab, "the slaves' certificates", "use --tls to name another directory")?;
     match test.slaves.iter().find(|slave| !lab.join(&slave.name).is_dir()) {
         Some(slave) => Err(Error::usage(format!(
-            "--launch local: there is no certificate for the slave {name} in {lab}: \"arete pki issue {lab} {name}\" \
-             makes one, if that is the directory of the lab",
+            "--launch local: no certificate for the slave {name} in {lab}: if that is the directory of the lab, run \
+             \"arete pki issue {lab} {name}\"",
             name = slave.name,
             lab = lab.display()
         ))),
@@ -167,12 +137,16 @@ fn local_security(security: &Security, test: &Test) -> Result<LocalSecurity, Err
     }
 }
 
+/// Returns how slaves are started on this machine. If no other slaves can connect, they get a secret.
 fn local(work: &WorkDir, address: SocketAddr, closed: bool, security: LocalSecurity) -> Result<Local, Error> {
-    let arete = std::env::current_exe()
-        .map_err(|error| Error::failed(format!("cannot find arete itself: {error}", error = plain(&error))))?;
-    as_text(&arete, "the program lies", "put it somewhere else")?;
-    let secret = closed.then(|| format!("{:016x}{:016x}", random(), random()));
-    Ok(Local { arete, address: address.to_string(), dir: work.path.clone(), keep: work.is_kept(), secret, security })
+    Ok(Local {
+        arete: own_program()?,
+        address: address.to_string(),
+        dir: work.path.clone(),
+        keep: work.is_kept(),
+        secret: closed.then(|| format!("{:016x}{:016x}", random(), random())),
+        security,
+    })
 }
 
 #[cfg(test)]
@@ -180,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_of_a_test_with_the_longest_name_has_a_name() {
+    fn the_id_of_a_run_is_a_valid_name_even_if_the_test_has_the_longest_name() {
         for length in [1, 42, 43, session::NAME_MAX] {
             let stem = format!("{}-20260131T120000Z", "x".repeat(length));
             let id = run_id(&stem);

@@ -1,7 +1,7 @@
-//! The services: `arete controller` and `arete slave`, which run until they are told to stop.
+//! The services `arete controller` and `arete slave`, which run until a signal ends them.
 //!
-//! They share a configuration file, a service manager and a check of both before the start. What a controller keeps in
-//! its state directory is found here too.
+//! They have in common the configuration file, the service manager, `--check` and the reload. `state_dir` reads what an
+//! earlier controller left in its state directory.
 
 pub mod config;
 pub mod controller;

@@ -1,5 +1,6 @@
-//! Standard output, by one rule for every subcommand: what cannot be written is a failure, with a message. A reader that has
-//! left wants no more: that is no failure, and nothing is printed about it.
+//! Standard output, with one rule for every subcommand: an error is a failure with a message.
+//!
+//! The exception is a reader that has exited, as head(1) does. That is not a failure, and nothing is printed about it.
 
 use std::io::{ErrorKind, Write};
 
@@ -8,10 +9,10 @@ use arete::reactor::{flush_console, unwritten};
 
 use crate::cli::error::{Error, complain};
 
-/// How long the last words wait for a reader that does not read, in milliseconds.
+/// The time that a slow reader has to read the last output, in milliseconds.
 const FLUSH_MILLIS: u64 = 10_000;
 
-/// Prints all of it, however slowly it is read.
+/// Prints all bytes. Waits for a slow reader.
 pub fn print(bytes: impl AsRef<[u8]>) -> Result<(), Error> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(bytes.as_ref()).and_then(|()| stdout.flush()) {
@@ -20,11 +21,11 @@ pub fn print(bytes: impl AsRef<[u8]>) -> Result<(), Error> {
     }
 }
 
-/// Lets out what waits, the log too. Returns how a program exits that would exit with `code`: not with success if what the
-/// loop has printed could not be written.
+/// Writes what is still queued, including the log. Returns the exit status: `code`, or a failure if the output of the loop
+/// could not be written.
 pub fn finish(code: u8) -> u8 {
     let Some(why) = flush_console(FLUSH_MILLIS) else { return code };
-    complain(&cannot(&why));
+    complain(cannot(&why));
     if code == exit_code::PASSED { exit_code::FAILED } else { code }
 }
 

@@ -1,6 +1,6 @@
-//! Who this process is to others, and whom it trusts: certificates, and `arete pki`, which makes them.
+//! The identity of this process, and the peers that it trusts: certificates, and `arete pki`, which creates them.
 //!
-//! Every connection outside of loopback is decided here, before anything is dialled or listened on.
+//! Whether an address outside loopback may be used is decided here, before the process connects or listens.
 
 pub mod certificate;
 pub mod identity;

@@ -34,7 +34,7 @@ fn every_mistake_in_a_configuration_is_said_with_its_file_line_and_key() {
         "arete: slave.json:5: unknown key \"nmae\", did you mean \"name\"?",
         "arete: slave.json:6: \"once\": it is true or false, found a string",
         "arete: slave.json:7: \"dir\": it is a string or a number, found a list",
-        "arete: slave.json:8: the key \"keep\" stands here twice",
+        "arete: slave.json:8: the key \"keep\" is here twice",
         "arete: slave.json:10: \"insecure\": ",
     ]);
     wrong(&place, "{\n\"controller\": \"a\",\n}").complains(&["arete: slave.json:2: nothing follows this \",\""]);
@@ -42,7 +42,11 @@ fn every_mistake_in_a_configuration_is_said_with_its_file_line_and_key() {
     for alone in ["config", "check", "help", "secret"] {
         wrong(&place, &format!("{{\"{alone}\": true}}")).complains(&["unknown key"]);
     }
-    place.arete(["controller", "--config", "none.json"]).run().exits_with(1).complains(&["none.json: it is not there"]);
+    place
+        .arete(["controller", "--config", "none.json"])
+        .run()
+        .exits_with(1)
+        .complains(&["none.json: it does not exist"]);
     let far = r#"{"controller": "192.0.2.1"}"#;
     wrong(&place, far).complains(&["arete: slave.json:1: \"controller\" 192.0.2.1: without TLS"]);
 }
@@ -178,7 +182,7 @@ fn a_check_says_all_that_is_wrong_and_what_to_do_about_it() {
         "nothing listens at 127.0.0.1:",
     ]);
     check(&["--name", "n1", "--controller", "no.such.host.invalid"], &n1)
-        .complains(&["the name no.such.host.invalid cannot be looked up", "give its address"]);
+        .complains(&["the name no.such.host.invalid cannot be looked up", "use its address"]);
     fs::set_permissions(n1.join("key.pem"), fs::Permissions::from_mode(0o644)).expect("a mode can be set");
     check(&["--name", "n1", "--controller", &address], &n1).complains(&["chmod 600"]);
     // Another authority's.

@@ -241,14 +241,14 @@ fn what_is_passed_must_be_a_listener_and_safe() {
     }
     let place = Place::new("wrong-sockets");
     let udp = activated(&place, &["tcp:127.0.0.1:0", "udp:127.0.0.1:0"], &[]).run().exits_with(1);
-    udp.complains(&["descriptor 4 (socket1), which the service manager passes, is no TCP or Unix stream socket"]);
+    udp.complains(&["descriptor 4 (socket1) of the service manager is not a TCP or Unix stream socket"]);
     let open = activated(&place, &["tcp:0.0.0.0:0"], &[]).run().exits_with(2);
     open.complains(&["the service manager's socket 0.0.0.0:", "without TLS whoever reaches this address"]);
     let mut controller = activated(&place, &["tcp:0.0.0.0:0"], &["--insecure"]).start();
     address_of(&mut controller);
     // Those of another process are not ours.
     let other = place.arete(["controller"]).env("LISTEN_FDS", "1").env("LISTEN_PID", "1").run();
-    other.exits_with(2).complains(&["say where to listen"]);
+    other.exits_with(2).complains(&["--listen ADDRESS is required"]);
 }
 
 #[test]
@@ -319,8 +319,7 @@ fn a_controller_that_is_told_to_reads_its_configuration_anew() {
     sync(2000).exits_with(0);
     place.write("controller.json", r#"{"listen": "127.0.0.1:1", "value-max": "1KiB"}"#);
     controller.signal(Signal::HUP);
-    controller
-        .wait_for_output("controller.json:1: \"listen\": it was given otherwise at the start: that needs a restart");
+    controller.wait_for_output("controller.json:1: \"listen\": it has changed since the start: that needs a restart");
     controller.wait_for_output("the configuration was read anew");
     sync(2000).exits_with(1).complains(&["a value has at most 1024 bytes"]);
     place.write("controller.json", "{\n\"value-max\": \"a lot\"}");
@@ -353,7 +352,7 @@ fn a_slave_that_reads_its_configuration_anew_says_its_new_labels_next_time() {
     assert_eq!(hello(first.try_clone().expect("a socket can be shared"))["labels"]["role"], "client");
     config("server", "n2");
     slave.signal(Signal::HUP);
-    slave.wait_for_output("\"name\": it was given otherwise at the start: that needs a restart");
+    slave.wait_for_output("\"name\": it has changed since the start: that needs a restart");
     slave.wait_for_output("the configuration was read anew");
     drop(first);
     let (second, _) = listener.accept().expect("the slave connects again");
@@ -375,7 +374,7 @@ fn operators_reach_a_controller_through_a_socket_of_its_group() {
     assert_eq!(mode(&path), 0o660);
     assert_eq!(mode(path.parent().expect("it lies somewhere")), 0o750);
     says_bye(UnixStream::connect(&path).expect("the controller listens there"));
-    let second = place.arete(["controller", "--listen", "127.0.0.1:0", "--socket"]).arg(&path).run().exits_with(1);
+    let second = place.arete(["controller", "--listen", "127.0.0.1:0", "--socket"]).arg(&path).run().exits_with(7);
     second.complains(&["--socket ", "another process listens there; name another path"]);
     controller.signal(Signal::TERM);
     controller.wait().exits_with(0);

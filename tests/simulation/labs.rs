@@ -277,7 +277,7 @@ impl Handed {
     fn test(&self) -> Test {
         let mut known = |file: &str| {
             let Offer { size, sha256, executable } = self.files.get(file).cloned().ok_or("no such file")?;
-            Ok(Shipped { path: file.into(), size, sha256, executable })
+            Ok::<_, &str>(Shipped { path: file.into(), size, sha256, executable })
         };
         testfile::parse("t.json", &self.text, &mut known)
             .unwrap_or_else(|problems| panic!("{problems:?}\n{}", self.text))

@@ -72,7 +72,7 @@ fn certificates_of_an_authority_that_openssl_has_made_work() {
     let wildcard = barrier(&place, &address, "a.example").arg("--tls").arg(place.path("pkcs8")).run();
     wildcard.exits_with(1).complains(&["it is for pkcs8 and not for a.example"]);
     let listen = ["controller", "--listen", "127.0.0.1:0", "--tls"];
-    place.arete(listen).arg(place.path("roleless")).run().exits_with(1).complains(&["it is no controller's"]);
+    place.arete(listen).arg(place.path("roleless")).run().exits_with(1).complains(&["it is not for a controller"]);
     place
         .arete(["barrier", "b", "--as", "server", "--count", "1", "--controller", &address, "--tls"])
         .arg(place.path("server"))

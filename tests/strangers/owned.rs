@@ -68,7 +68,10 @@ fn what_other_users_may_write_is_refused_with_what_to_do() {
         for others in [0o020, 0o002] {
             set(&whole, before | others);
             let ended = command(&place, words).run().exits_with(code(words));
-            ended.complains(&[path, "others than its owner may write it: \"chmod go-w "]);
+            ended.complains(&[
+                path,
+                "users other than its owner can write it: if you trust the content, run \"chmod go-w ",
+            ]);
         }
         set(&whole, before);
     }
@@ -93,8 +96,8 @@ fn a_directory_that_every_user_could_replace_is_refused_and_one_in_a_sticky_dire
     ];
     for words in movable {
         let ended = command(&place, words).run().exits_with(code(words));
-        let advice = format!("\"chmod o-w {}\" forbids that", open.display());
-        ended.complains(&["everybody may write ", "put another directory in its place: ", &advice]);
+        let advice = format!("run \"chmod o-w {}\"", open.display());
+        ended.complains(&["everybody can write ", "could replace the directory: ", &advice]);
     }
     // Its group is its owner's choice.
     for mode in [0o775, 0o1777] {

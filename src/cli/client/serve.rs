@@ -2,27 +2,22 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use arete::controller::Controller;
-use arete::member::Member;
 use arete::reactor::Reactor;
-use arete::serve::Serve;
 
 use crate::cli::address::with_port;
-use crate::cli::error::Error;
-use crate::cli::listen::{Listen, listen_on};
+use crate::cli::error::{Error, ListenError};
+use crate::cli::listen::listen_on;
 
 /// Listens at the address of `--serve`, and returns the address with its port.
 pub fn listen_to_serve(reactor: &mut Reactor, address: &str) -> Result<SocketAddr, Error> {
-    listen_on(reactor, address).map_err(|error| match error {
-        Listen::Usage(why) => Error::usage(format!("--serve {address}: {why}")),
-        Listen::InUse(_) => Error::failed(format!(
-            "--serve {}: the address is in use already: if another member serves there, meet it with --controller {address}",
-            with_port(address)
-        )),
-        Listen::Failed(why) => {
-            let why = why.strip_prefix(&format!("{}: ", with_port(address))).unwrap_or(&why);
-            Error::failed(format!("--serve {address}: {why}; choose an address of this machine"))
-        }
+    listen_on(reactor, address).map_err(|error| {
+        let advice = match &error {
+            ListenError::Refused(_, error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                format!("if another member serves the room there, use --controller {}", with_port(address))
+            }
+            _ => "choose an address of this machine".to_owned(),
+        };
+        Error::Listen { subject: format!("--serve {address}"), error, advice }
     })
 }
 
@@ -34,9 +29,4 @@ pub fn reached_at(address: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(ip, address.port())
-}
-
-/// Joins a controller of one room with the member of this process.
-pub fn serve(member: Member) -> Serve<Controller> {
-    Serve::new(Controller::bare(None), member)
 }

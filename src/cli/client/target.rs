@@ -1,11 +1,10 @@
-//! Which room a command speaks to: by the slave that runs it, or at a controller that is named; and who it is there.
+//! The room that a command uses, through the slave that runs it or at a named controller, and its member there.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
 
 use clap::Args;
 
-use arete::exit_code;
 use arete::session::{self, is_name, name_rule};
 
 use crate::cli::address;
@@ -13,13 +12,13 @@ use crate::cli::environment::{VARIABLE, variable};
 use crate::cli::error::{Error, shown};
 use crate::cli::tls::identity::Security;
 
-/// The options of a command that speaks to a room.
+/// The options of a command that uses a room.
 #[derive(Args, Clone, Default)]
 pub struct RoomTarget {
-    /// Ask this controller instead of the slave that runs the command [default outside of one: $ARETE_CONTROLLER]
+    /// Use this controller instead of the slave that runs the command [default outside a test: $ARETE_CONTROLLER]
     #[arg(long, value_name = "ADDRESS")]
     pub controller: Option<String>,
-    /// The room at that controller: a name, or the id of a run [default: default]
+    /// The room of the controller: a name, or the id of a run [default: default]
     #[arg(long, value_name = "NAME")]
     pub room: Option<String>,
     #[command(flatten)]
@@ -34,7 +33,9 @@ impl RoomTarget {
             named => named,
         };
         if controller.is_none() && self.room.is_some() {
-            return Err(Error::usage("--room: a slave's room is its run; name a controller with --controller ADDRESS"));
+            return Err(Error::usage(
+                "--room: a slave has only the room of its run: name a controller with --controller ADDRESS",
+            ));
         }
         Ok(RoomTarget { controller, ..self })
     }
@@ -45,27 +46,29 @@ pub fn entry() -> Option<Cow<'static, str>> {
     std::env::var("ARETE_ENTRY").ok().filter(|entry| session::is_entry_name(entry)).map(Cow::from)
 }
 
-/// Returns the controller that the environment names. Inside a command of a slave there is none: the slave is asked.
+/// Returns the controller that the environment names. In a command of a slave it is ignored.
 pub fn from_environment() -> Result<Option<String>, Error> {
     let inside = std::env::var_os("ARETE_SOCKET").is_some_and(|socket| !socket.is_empty());
     match variable()?.filter(|_| !inside) {
-        Some(named) if named.contains('/') => Err(Error::usage(format!(
-            "{VARIABLE} {}: a socket is for operators: name the controller's HOST:PORT, there or with --controller",
-            shown(&named)
+        Some(path) if path.contains('/') => Err(Error::usage(format!(
+            "{VARIABLE} {}: a socket is for operators only: name HOST:PORT of the controller, there or with --controller",
+            shown(&path)
         ))),
-        Some(named) => address::named(&named, VARIABLE).map(|_| Some(named)),
+        Some(address) => address::named(&address, VARIABLE).map(|_| Some(address)),
         None => Ok(None),
     }
 }
 
-/// Returns the control socket of the slave. Fails outside of a command that a slave runs.
-pub fn socket() -> Result<PathBuf, Error> {
+/// Advice for [`socket`], for a command that can also use a controller.
+pub const NAME_A_CONTROLLER: &str = "name a controller with --controller ADDRESS, or ";
+
+/// Returns the control socket of the slave. Fails outside a command of a slave; `advice` is the alternative there.
+pub fn socket(advice: &str) -> Result<PathBuf, Error> {
     let socket = std::env::var_os("ARETE_SOCKET").filter(|path| !path.is_empty());
     socket.map(PathBuf::from).ok_or_else(|| {
-        Error::failed(
-            "ARETE_SOCKET is not set and no controller is named: this works inside a command that a slave runs; \
-             elsewhere name a controller with --controller ADDRESS, or set ARETE_SOCKET to a slave's socket",
-        )
+        Error::failed(format!(
+            "ARETE_SOCKET is not set, so this is not a command of a slave: {advice}set ARETE_SOCKET to the socket of a slave"
+        ))
     })
 }
 
@@ -74,9 +77,11 @@ pub fn member_name(name: &str) -> Result<String, Error> {
     if session::is_member(name) {
         return Ok(name.to_owned());
     }
-    let rule = "write HOST or HOST#TAG, each of at most 255 bytes of UTF-8 without control characters";
-    Err(Error::usage(format!("--as {}: {rule}", shown(name))))
+    Err(Error::usage(format!("--as {}: {MEMBER_RULE}", shown(name))))
 }
+
+/// The rule for the name of a member, for messages.
+pub const MEMBER_RULE: &str = "write HOST or HOST#TAG, each of at most 255 bytes of UTF-8 without control characters";
 
 /// Returns the tag in the value of `--as` at a slave: `#TAG`, with or without the slave's own name before it.
 pub fn member_tag(name: &str) -> Result<Option<String>, Error> {
@@ -87,15 +92,15 @@ pub fn member_tag(name: &str) -> Result<Option<String>, Error> {
     };
     if !host.is_empty() && slave.is_empty() {
         return Err(Error::usage(format!(
-            "--as {}: ARETE_SLAVE does not say which slave this is; write --as '#TAG' alone, or name a controller with \
+            "--as {}: ARETE_SLAVE is not set, so the slave is unknown: write --as '#TAG' alone, or name a controller with \
              --controller ADDRESS",
             shown(name)
         )));
     }
     if !host.is_empty() && host != slave {
         return Err(Error::usage(format!(
-            "--as {}: the member is the slave that runs this command, {slave:?}; add a tag with --as '#TAG', or \
-             name a controller with --controller ADDRESS",
+            "--as {}: the member is the slave {slave:?}, which runs this command: add a tag with --as '#TAG', or name a \
+             controller with --controller ADDRESS",
             shown(name)
         )));
     }
@@ -109,17 +114,17 @@ pub fn member_tag(name: &str) -> Result<Option<String>, Error> {
 }
 
 /// Checks the name of a barrier or a session.
-pub fn checked_meeting(what: &str, name: &str) -> Result<(), Error> {
+pub fn check_meeting_name(kind: &str, name: &str) -> Result<(), Error> {
     match session::is_meeting(name) {
         true => Ok(()),
-        false => Err(Error::usage(format!("{what} {}: a {}", shown(name), session::words_rule()))),
+        false => Err(Error::usage(format!("{kind} {}: a {}", shown(name), session::words_rule()))),
     }
 }
 
 /// Checks the name of a trigger.
-pub fn checked(what: &str, name: &str) -> Result<(), Error> {
-    if is_name(name) {
-        return Ok(());
+pub fn check_trigger_name(name: &str) -> Result<(), Error> {
+    match is_name(name) {
+        true => Ok(()),
+        false => Err(Error::usage(format!("trigger {}: a {}", shown(name), name_rule()))),
     }
-    Err(Error { code: exit_code::USAGE, message: format!("{what} {}: a {}", shown(name), name_rule()) })
 }

@@ -1,54 +1,52 @@
-//! `arete ring demo`: makes a directory, finds addresses and ports that nobody uses, and drives a demo.
+//! `arete ring demo`: makes a directory, finds free addresses and ports, and runs a demo.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
-use arete::reactor::{Options, plain, terminal_size};
+use arete::reactor::{Options, terminal_size};
 use arete::ring::demo::{Config, Demo, Node};
 use clap::Args;
 
 use crate::cli::drive;
 use crate::cli::error::Error;
 use crate::cli::random::random;
-use crate::cli::ring::hear::hear;
+use crate::cli::ring::datagrams;
 use crate::cli::values::time;
-use crate::cli::work_dir::{WorkDir, as_text};
+use crate::cli::work_dir::{WorkDir, own_program};
 
-/// The work: it must be at hand wherever arete is installed.
+/// The script of the work step. The program contains it, because the examples need not be installed.
 const PI: &str = include_str!("../../../examples/pi.sh");
 
-/// From where ports are taken: below those that the system gives out by itself.
+/// The lowest port of a demo. The range is below the ports that the system chooses itself.
 const FIRST_PORT: u16 = 20_000;
 
-/// How many ports there are to choose from.
+/// The number of ports in the range.
 const PORTS: u64 = 12_000;
 
-/// How often ports are looked for that are free.
+/// The number of attempts to find free ports.
 const TRIES: usize = 100;
 
 #[derive(Args)]
 pub struct DemoOptions {
-    /// How many nodes
+    /// The number of nodes
     #[arg(short, long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
     nodes: u8,
-    /// For how long each has the token
+    /// The time for which each node keeps the token
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "500ms")]
     hold: Duration,
 }
 
-/// Ports that are free on all addresses of the demo: for what is said to all and to one, and for states.
+/// Ports that are free on all addresses of the demo: for messages between nodes, and for watchers.
 struct Ports {
     ring: u16,
     state: u16,
 }
 
 pub fn run(options: &DemoOptions) -> Result<u8, Error> {
-    let cannot = |error: std::io::Error| Error::failed(format!("cannot start: {error}", error = plain(&error)));
     let work = WorkDir::make(false)?;
     let script = work.path.join("pi.sh");
-    std::fs::write(&script, PI)
-        .map_err(|error| Error::failed(format!("cannot write {}: {}", script.display(), plain(&error))))?;
+    std::fs::write(&script, PI).map_err(Error::cannot(format_args!("write {}", script.display())))?;
     let network = random().to_ne_bytes()[0].max(1);
     let addresses: Vec<Ipv4Addr> = (1..=options.nodes).map(|number| Ipv4Addr::new(127, 0, network, number)).collect();
     let ports = (0..TRIES).find_map(|_| free_ports(&addresses));
@@ -56,10 +54,9 @@ pub fn run(options: &DemoOptions) -> Result<u8, Error> {
     let mut reactor = drive::reactor_with(Options { subreaper: true, ..Options::default() })?;
     let lo = "lo".to_owned();
     for port in [ports.ring, ports.state] {
-        hear(&mut reactor, "the demo's port", Some(&lo), Ipv4Addr::LOCALHOST, port)?;
+        datagrams::listen(&mut reactor, "the demo's port", Some(&lo), Ipv4Addr::LOCALHOST, port)?;
     }
-    let arete = std::env::current_exe().map_err(cannot)?;
-    as_text(&arete, "the program lies", "put it somewhere else")?;
+    let arete = own_program()?;
     let node = |(number, address): (usize, &Ipv4Addr)| {
         let id = format!("node{number:0width$}", width = options.nodes.to_string().len());
         let state_dir = work.path.join(&id);
@@ -71,7 +68,7 @@ pub fn run(options: &DemoOptions) -> Result<u8, Error> {
     Ok(reactor.run(&mut demo))
 }
 
-/// The command line of a node.
+/// Returns the command line of a node.
 fn argv(arete: &Path, dir: &Path, id: &str, address: Ipv4Addr, ports: &Ports, options: &DemoOptions) -> Vec<String> {
     let path = |path: &Path| path.to_string_lossy().into_owned();
     let quoted = path(&dir.join("pi.sh")).replace('\'', r"'\''");
@@ -91,7 +88,7 @@ fn argv(arete: &Path, dir: &Path, id: &str, address: Ipv4Addr, ports: &Ports, op
     fixed.into_iter().chain(words.into_iter().flat_map(|(option, value)| [option.to_owned(), value])).collect()
 }
 
-/// Some ports, if nobody has them. Another demo that hears on them is noticed: these sockets do not share.
+/// Chooses ports. Returns `None` if one is not free. These sockets do not share their ports, so another demo is detected.
 fn free_ports(addresses: &[Ipv4Addr]) -> Option<Ports> {
     let ring = FIRST_PORT + (random() % PORTS) as u16;
     let ports = Ports { ring, state: ring + 1 };

@@ -1,6 +1,7 @@
-//! What of a node lies in files: the shared secret, the state directory, and the programs of the work.
+//! The files of a node: the shared secret, the state directory, and the programs of the work.
 
-use std::fs::{self, File, OpenOptions};
+use std::fmt::Display;
+use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -15,36 +16,37 @@ use crate::cli::lock::take;
 use crate::cli::source::{self, MARK_BYTES, Takes, Unread};
 use crate::cli::{directory, owned};
 
-/// The shortest secret that nobody guesses, in bytes.
+/// The shortest secret, in bytes. A shorter one could be guessed.
 pub const KEY_MIN: usize = 16;
 
 /// The longest secret, in bytes.
 pub const KEY_MAX: usize = 4096;
 
-/// The bits of a file's mode by which others than its owner may do anything.
+/// The mode bits that give users other than the owner any access.
 const OTHERS: u32 = 0o077;
 
 /// The file in a state directory that is locked while a node uses it.
 const LOCK_FILE: &str = "lock";
 
-/// The secret in a file, without the ends of line behind it.
+/// Returns the secret in a file, without line ends after it. Fails if another user can read the file.
 pub fn key(path: &Path) -> Result<Key, Error> {
-    let wrong = |what: String| Error::failed(format!("--key-file {}: {what}", path.display()));
-    let unreadable = |error: std::io::Error| wrong(format!("cannot read it: {}", plain(&error)));
+    let option = format!("--key-file {}", path.display());
+    let wrong = |why: &dyn Display| Error::failed(format!("{option}: {why}"));
+    let unreadable = |error: std::io::Error| Error::cannot("read it")(error).of(&option);
     let (mut file, _) = source::open(path, Takes::Files).map_err(|why| match why {
         Unread::Io(error) => unreadable(error),
-        why => wrong(why.to_string()),
+        why => wrong(&why),
     })?;
     let metadata = file.metadata().map_err(unreadable)?;
     if metadata.mode() & OTHERS != 0 {
         let path = path.display();
-        return Err(wrong(format!("others than its owner may read it: \"chmod 600 {path}\" forbids that")));
+        return Err(wrong(&format_args!("users other than its owner can read it: run \"chmod 600 {path}\"")));
     }
-    owned::relies_on(&metadata).map_err(|foreign| Error::failed(format!("--key-file {}", foreign.of(path))))?;
+    owned::relies_on(&metadata).map_err(Error::foreign("--key-file ", path))?;
     let mut secret = Vec::new();
     file.by_ref().take(KEY_MAX as u64 + 1).read_to_end(&mut secret).map_err(unreadable)?;
     if secret.len() > KEY_MAX {
-        return Err(wrong(format!("a secret has at most {KEY_MAX} bytes")));
+        return Err(wrong(&format_args!("a secret has at most {KEY_MAX} bytes")));
     }
     if secret.starts_with(MARK_BYTES) {
         secret.drain(..MARK_BYTES.len());
@@ -53,8 +55,8 @@ pub fn key(path: &Path) -> Result<Key, Error> {
         secret.pop();
     }
     match secret.len() {
-        0 => Err(wrong("it is empty; \"openssl rand -hex 32\" makes a secret".to_owned())),
-        few @ ..KEY_MIN => Err(wrong(format!("a secret has at least {KEY_MIN} bytes, this one {few}"))),
+        0 => Err(wrong(&"it is empty: \"openssl rand -hex 32\" prints a new secret")),
+        few @ ..KEY_MIN => Err(wrong(&format_args!("it has {few} bytes: a secret has at least {KEY_MIN} bytes"))),
         _ => Ok(Key::new(secret)),
     }
 }
@@ -66,79 +68,71 @@ pub struct StateDir {
 }
 
 impl StateDir {
-    /// Makes the directory, if it is not there, and locks it.
-    pub fn open(asked: &Path) -> Result<StateDir, Error> {
-        let cannot = |what: &str, error: std::io::Error| {
-            Error::failed(format!("--state-dir {}: cannot {what}: {}", asked.display(), plain(&error)))
+    /// Makes the directory if it does not exist, and locks it.
+    pub fn open(directory: &Path) -> Result<StateDir, Error> {
+        let option = format!("--state-dir {}", directory.display());
+        let cannot = |action: &'static str| {
+            let option = &option;
+            move |error: std::io::Error| Error::cannot(action)(error).of(option)
         };
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(asked);
-        let path = made.and_then(|()| fs::canonicalize(asked)).map_err(|error| cannot("make it", error))?;
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        let path = made.and_then(|()| fs::canonicalize(directory)).map_err(cannot("make it"))?;
         directory::check(&path, "--state-dir")?;
         let lock = File::options().create(true).append(true).open(path.join(LOCK_FILE));
-        let lock = lock.map_err(|error| cannot("write there", error))?;
-        if !take(&lock, &path).map_err(|error| cannot("lock it", error))? {
-            let asked = asked.display();
-            return Err(Error::failed(format!("--state-dir {asked}: another node uses it; each needs one of its own")));
+        let lock = lock.map_err(cannot("write in it"))?;
+        if !take(&lock, &path).map_err(cannot("lock it"))? {
+            return Err(Error::failed(format!("{option}: another node uses it: name another directory")));
         }
         Ok(StateDir { path, _lock: lock })
     }
 }
 
-/// Refuses a command whose program is not there. What only the shell can tell is left to the shell.
+/// Fails if the program of a shell command does not exist. A command that only the shell can understand is not checked.
 pub fn check_step(option: &str, command: &str) -> Result<(), Error> {
     let Some(word) = command.split_whitespace().next() else {
-        return Err(Error::usage(format!("{option} is empty: say a shell command")));
+        return Err(Error::usage(format!("{option} is empty: write a shell command")));
     };
-    let behind = command.trim_start()[word.len()..].trim_start();
-    if !word.chars().all(is_plain) || behind.starts_with('(') {
+    let rest = command.trim_start()[word.len()..].trim_start();
+    if !word.chars().all(is_literal) || rest.starts_with('(') {
         return Ok(());
     }
-    match word.contains('/') {
-        true => check_file(word),
-        false => check_word(word),
+    let cannot = |why: &dyn Display| Error::failed(format!("{option}: cannot run {word}: {why}"));
+    if word.contains('/') {
+        return match fs::metadata(word) {
+            Err(error) => Err(cannot(&plain(&error))),
+            Ok(metadata) if metadata.is_dir() => Err(cannot(&"it is a directory")),
+            Ok(_) if rustix::fs::access(word, Access::EXEC_OK).is_err() => {
+                Err(cannot(&format_args!("it is not executable: run \"chmod +x {word}\"")))
+            }
+            Ok(_) => Ok(()),
+        };
     }
-    .map_err(|why| Error::failed(format!("{option}: {why}")))
-}
-
-/// Whether a character of a word means itself to the shell.
-fn is_plain(letter: char) -> bool {
-    letter.is_alphanumeric() || "_-./+,:@%".contains(letter)
-}
-
-fn check_file(word: &str) -> Result<(), String> {
-    match fs::metadata(word) {
-        Err(error) => Err(format!("cannot run {word}: {}", plain(&error))),
-        Ok(metadata) if metadata.is_dir() => Err(format!("cannot run {word}: it is a directory")),
-        Ok(_) if rustix::fs::access(word, Access::EXEC_OK).is_err() => {
-            Err(format!("cannot run {word}: it is not executable; chmod +x {word}"))
-        }
-        Ok(_) => Ok(()),
-    }
-}
-
-/// Asks the shell, which also knows its own words.
-fn check_word(word: &str) -> Result<(), String> {
+    // The shell is asked, because it also knows its built-in commands.
+    let [input, output, errors] = [true, false, false].map(|read| null(File::options().read(read).write(!read)));
     let mut shell = Command::new("/bin/sh");
-    let null = |options: &OpenOptions| null(options).map_err(|error| error.text);
-    shell.args(["-c", "command -v -- \"$1\"", "sh", word]).stdin(null(File::options().read(true))?);
-    shell.stdout(null(File::options().write(true))?).stderr(null(File::options().write(true))?);
+    shell.args(["-c", "command -v -- \"$1\"", "sh", word]);
+    shell.stdin(input.map_err(|error| cannot(&error))?);
+    shell.stdout(output.map_err(|error| cannot(&error))?).stderr(errors.map_err(|error| cannot(&error))?);
     match shell.status() {
         Ok(status) if status.success() => Ok(()),
-        Ok(_) => Err(format!("there is no program {word} on the PATH; write ./{word} for one in this directory")),
-        Err(error) => Err(format!("cannot run /bin/sh: {}", plain(&error))),
+        Ok(_) => {
+            Err(cannot(&format_args!("no such program on the PATH; write ./{word} for a program in this directory")))
+        }
+        Err(error) => Err(cannot(&format_args!("/bin/sh: {}", plain(&error)))),
     }
+}
+
+/// Whether the shell uses a character unchanged.
+fn is_literal(letter: char) -> bool {
+    letter.is_alphanumeric() || "_-./+,:@%".contains(letter)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(command: &str) -> Result<(), String> {
-        check_step("--work", command).map_err(|error| error.message)
-    }
-
     #[test]
-    fn what_a_shell_would_run_is_not_refused() {
+    fn a_command_that_a_shell_would_run_is_accepted() {
         let fine = [
             "cat",
             "  cat -n",
@@ -163,16 +157,21 @@ mod tests {
             "`x`",
         ];
         for command in fine {
-            assert_eq!(check(command), Ok(()), "{command:?}");
+            assert!(check_step("--work", command).is_ok(), "{command:?}");
         }
     }
 
     #[test]
-    fn a_program_that_is_not_there_is_refused() {
-        assert!(check("no-such-program x").unwrap_err().contains("no program no-such-program on the PATH"));
-        assert!(check("./no-such-step").unwrap_err().contains("cannot run ./no-such-step: "));
-        assert!(check("/etc/passwd").unwrap_err().contains("not executable"));
-        assert!(check("/etc").unwrap_err().contains("directory"));
-        assert!(check(" \n").unwrap_err().contains("empty"));
+    fn a_program_that_does_not_exist_is_refused() {
+        for (command, why) in [
+            ("no-such-program x", "cannot run no-such-program: no such program on the PATH"),
+            ("./no-such-step", "cannot run ./no-such-step: no such file"),
+            ("/etc/passwd", "it is not executable"),
+            ("/etc", "it is a directory"),
+            (" \n", "empty"),
+        ] {
+            let error = check_step("--work", command).unwrap_err().to_string();
+            assert!(error.contains(why), "{command:?}: {error}");
+        }
     }
 }

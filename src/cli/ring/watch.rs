@@ -1,4 +1,4 @@
-//! `arete ring watch`: finds where to listen, and drives a watcher.
+//! `arete ring watch`: listens, and runs a watcher.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -11,21 +11,20 @@ use clap::Args;
 use crate::cli::clock::wall_offset;
 use crate::cli::drive;
 use crate::cli::error::Error;
-use crate::cli::ring::hear::hear;
-use crate::cli::ring::{files, interface_address};
+use crate::cli::ring::{datagrams, files, interface_address};
 
 #[derive(Args)]
 pub struct WatchOptions {
     /// Listen on this interface only [default: all]
     #[arg(long, value_name = "IF")]
     interface: Option<String>,
-    /// The port where nodes speak to all
+    /// The port for messages to all nodes
     #[arg(long, value_name = "PORT", default_value_t = UDP_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     udp_port: u16,
-    /// The port where nodes say their states
+    /// The port for messages to watchers
     #[arg(long, value_name = "PORT", default_value_t = STATE_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     state_port: u16,
-    /// A file with the secret of the ring: what is not sealed with it is not shown
+    /// A file with the secret of the ring; messages without a valid seal are not shown
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
 }
@@ -36,7 +35,7 @@ pub fn run(options: WatchOptions) -> Result<u8, Error> {
         options.interface.as_deref().map(interface_address::interface).transpose()?.map(|interface| interface.name);
     let mut reactor = drive::reactor(None)?;
     for (option, port) in [("--udp-port", options.udp_port), ("--state-port", options.state_port)] {
-        hear(&mut reactor, option, interface.as_ref(), Ipv4Addr::UNSPECIFIED, port)?;
+        datagrams::listen(&mut reactor, option, interface.as_ref(), Ipv4Addr::UNSPECIFIED, port)?;
     }
     let ports = format!("UDP ports {} and {}", options.udp_port, options.state_port);
     let mut watch = Watch::new(Config {

@@ -1,6 +1,6 @@
-//! The event log of a run that is resumed: what is there and right stays, and the rest is cut off and written again.
+//! The event log of a run that is resumed: its correct beginning stays, and the rest is cut off and written again.
 //!
-//! The ledger says what the log must be. A log must never hold an event that the ledger does not have.
+//! The ledger determines the content of the log. The log must never contain an event that the ledger does not have.
 
 use std::fs::File;
 use std::io;
@@ -10,19 +10,19 @@ use std::path::PathBuf;
 use arete::controller::ledger::{FileError, TimeLine};
 use arete::reactor::plain;
 
-/// A file that is made equal to the pieces it is given, one after the other. Most pieces are there already.
-pub struct Mend {
+/// Makes the content of a file equal to the pieces that it is given, in order. Most pieces are in the file already.
+pub struct Repair {
     path: PathBuf,
     file: Option<File>,
     at: u64,
-    /// From `at` on the file is not what it should be.
+    /// The file is not correct from `at` on.
     differs: bool,
-    there: Vec<u8>,
+    buffer: Vec<u8>,
 }
 
-impl Mend {
-    pub fn of(path: PathBuf) -> Mend {
-        Mend { path, file: None, at: 0, differs: false, there: Vec::new() }
+impl Repair {
+    pub fn of(path: PathBuf) -> Repair {
+        Repair { path, file: None, at: 0, differs: false, buffer: Vec::new() }
     }
 
     fn file(&mut self) -> io::Result<&File> {
@@ -38,14 +38,14 @@ impl Mend {
 
     /// Whether the file has these bytes at `at`.
     fn has(&mut self, bytes: &[u8]) -> io::Result<bool> {
-        let (at, mut there) = (self.at, std::mem::take(&mut self.there));
-        there.resize(bytes.len(), 0);
-        let read = match self.file()?.read_exact_at(&mut there, at) {
-            Ok(()) => Ok(there == bytes),
+        let (at, mut buffer) = (self.at, std::mem::take(&mut self.buffer));
+        buffer.resize(bytes.len(), 0);
+        let read = match self.file()?.read_exact_at(&mut buffer, at) {
+            Ok(()) => Ok(buffer == bytes),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
             Err(error) => Err(error),
         };
-        self.there = there;
+        self.buffer = buffer;
         read
     }
 
@@ -63,6 +63,7 @@ impl Mend {
         Ok(())
     }
 
+    /// Cuts off what follows the last piece.
     fn cut(&mut self) -> io::Result<()> {
         let (at, differs) = (self.at, self.differs);
         let file = self.file()?;
@@ -74,7 +75,7 @@ impl Mend {
     }
 }
 
-impl TimeLine for Mend {
+impl TimeLine for Repair {
     fn put(&mut self, bytes: &[u8]) -> Result<(), FileError> {
         self.write(bytes).map_err(|error| FileError(plain(&error)))
     }
@@ -89,25 +90,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_there_and_right_stays_and_the_rest_is_made_so() {
-        let path = std::env::temp_dir().join(format!("arete-mend-test-{}", std::process::id()));
+    fn a_correct_beginning_stays_and_the_rest_is_written_again() {
+        let path = std::env::temp_dir().join(format!("arete-repair-test-{}", std::process::id()));
         for before in
             ["", "one\n", "one\ntw", "one\nTWO\nthree\n", "one\ntwo\nthree\n", "one\ntwo\nthree\nfour\n", "\0\0"]
         {
             std::fs::write(&path, before).expect("a file");
-            let mut mend = Mend::of(path.clone());
+            let mut repair = Repair::of(path.clone());
             for piece in ["one\n", "two\n", "three\n"] {
-                mend.put(piece.as_bytes()).expect("it can be written");
+                repair.put(piece.as_bytes()).expect("it can be written");
             }
-            mend.end().expect("it can be written");
+            repair.end().expect("it can be written");
             assert_eq!(std::fs::read_to_string(&path).expect("a text"), "one\ntwo\nthree\n", "{before:?}");
         }
-        std::fs::remove_file(&path).expect("it is there");
+        std::fs::remove_file(&path).expect("the file exists");
     }
 
     #[test]
-    fn what_is_no_file_is_not_written() {
-        let mut mend = Mend::of(std::env::temp_dir());
-        assert!(mend.put(b"one\n").is_err());
+    fn a_directory_is_not_written() {
+        let mut repair = Repair::of(std::env::temp_dir());
+        assert!(repair.put(b"one\n").is_err());
     }
 }

@@ -1,19 +1,19 @@
 //! `--launch` of `arete run`: the commands that start the slaves of a run, on this or on other machines.
 //!
-//! A template is a shell command in which words in braces are replaced for each slave. A template that names neither
-//! `{name}` nor `{address}` starts all slaves at once, as `srun` does. A replaced word must be one word for the shell.
+//! A template is a shell command in which placeholders in braces are replaced for each slave. A template with neither
+//! `{name}` nor `{address}` starts all slaves at once, as `srun` does. Each value must be one word for the shell.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use arete::controller::Launcher;
-use arete::reactor::plain;
 use arete::testfile::{Slave, Test, suggest};
 
 use crate::cli::address::{PORT, with_port};
 use crate::cli::error::Error;
 use crate::cli::tls::identity::Security;
-use crate::cli::work_dir::as_text;
+use crate::cli::work_dir::own_program;
 
 /// The launcher that starts the slaves on this machine.
 pub const LOCAL: &str = "local";
@@ -21,19 +21,19 @@ pub const LOCAL: &str = "local";
 /// The names of launchers that need no template.
 const NAMED: [&str; 3] = [LOCAL, "srun", "ssh"];
 
-/// The words in braces that are replaced.
+/// The placeholders of a template.
 const PLACEHOLDERS: [&str; 6] = ["address", "addresses", "arete", "controller", "count", "name"];
 
-/// The directory of a machine's certificate, for the built-in templates.
+/// The directory of the certificate on each machine, for the built-in templates.
 const INSTALLED_TLS: &str = "/etc/arete/tls";
 
 /// A command with placeholders.
 #[derive(Debug, PartialEq)]
 pub struct Template {
-    /// The option as it was given, for messages.
-    called: String,
+    /// The option with its value, for messages.
+    option: String,
     pieces: Vec<Segment>,
-    /// Each slave is started by a process of its own.
+    /// Each slave has a process of its own.
     each: bool,
     /// The name of each slave must be its address.
     names_are_addresses: bool,
@@ -55,47 +55,50 @@ pub enum Launch {
 
 impl Launch {
     /// Reads the option. Fails if the launcher or a placeholder is unknown.
-    pub fn read(asked: &str, listen: Option<&str>, security: &Security) -> Result<Launch, Error> {
-        let wrong = |why: String| Error::usage(format!("--launch {asked}: {why}"));
-        let text = match asked {
+    pub fn read(value: &str, listen: Option<&str>, security: &Security) -> Result<Launch, Error> {
+        let wrong = |why: &dyn fmt::Display| Error::usage(format!("--launch {value}: {why}"));
+        let text = match value {
             LOCAL => return Ok(Launch::Local),
-            "ssh" if listen.is_none() => return Err(wrong(where_to_come_back_to())),
+            "ssh" if listen.is_none() => {
+                return Err(wrong(&format_args!(
+                    "the slaves connect to this machine: add --listen ADDRESS, an address that they can reach{}",
+                    examples(PORT)
+                )));
+            }
             "ssh" => ssh(security),
             "srun" => srun(security),
-            other if other.trim().is_empty() => return Err(wrong("say what starts a slave".to_owned())),
+            other if other.trim().is_empty() => return Err(wrong(&"write a command that starts a slave")),
             other if is_word(other) => {
                 let hint = suggest::hint(other, NAMED);
-                return Err(wrong(format!("unknown launcher{hint}; anything else is a command with placeholders")));
+                return Err(wrong(&format_args!("unknown launcher{hint}; a command needs placeholders or arguments")));
             }
             other => other.to_owned(),
         };
-        let (pieces, named) = pieces(&text).map_err(wrong)?;
+        let (pieces, named) = pieces(&text).map_err(|error| wrong(&error))?;
         let each = named.contains(&"name") || named.contains(&"address");
-        let called = format!("--launch {asked}");
-        Ok(Launch::By(Template { called, pieces, each, names_are_addresses: asked == "srun" }))
+        let option = format!("--launch {value}");
+        Ok(Launch::By(Template { option, pieces, each, names_are_addresses: value == "srun" }))
     }
 }
 
 impl Template {
-    /// Returns the commands for the slaves of a test. The controller listens at `address`, as `listen` asked.
+    /// Returns the commands for the slaves of a test. The controller listens at `address`, and `listen` is the option.
     pub fn launcher(&self, test: &Test, listen: Option<&str>, address: SocketAddr) -> Result<Launcher, Error> {
         if let Some(slave) =
             test.slaves.iter().find(|slave| self.names_are_addresses && address_of(slave) != slave.name)
         {
             return Err(Error::usage(format!(
-                "{}: the slave {:?} has the address {:?}, but a slave that srun starts is called as its node is: call it \
-                 so, or start each by --launch 'srun --nodelist={{address}} --nodes=1 --ntasks=1 --overlap arete slave \
-                 --launched --controller {{controller}} --name {{name}}'",
-                self.called,
+                "{}: the slave {:?} has the address {:?}, but srun starts a slave with the name of its node: rename it, \
+                 or use --launch 'srun --nodelist={{address}} --nodes=1 --ntasks=1 --overlap arete slave --launched \
+                 --controller {{controller}} --name {{name}}'",
+                self.option,
                 slave.name,
                 address_of(slave)
             )));
         }
-        let own = std::env::current_exe()
-            .map_err(|error| Error::failed(format!("cannot find arete itself: {}", plain(&error))))?;
-        let controller = if self.needs("controller") { self.come_back_to(listen, address)? } else { String::new() };
-        let own = if self.needs("arete") { as_text(&own, "the program lies", "put it somewhere else")? } else { "" };
-        let fill = |slaves: &[&Slave]| self.fill(slaves, &controller, own);
+        let controller = if self.needs("controller") { self.address_for(listen, address)? } else { String::new() };
+        let own = if self.needs("arete") { own_program()?.to_string_lossy().into_owned() } else { String::new() };
+        let fill = |slaves: &[&Slave]| self.fill(slaves, &controller, &own);
         let slaves: Vec<&Slave> = test.slaves.iter().collect();
         let commands = match self.each {
             true => slaves.iter().enumerate().map(|(ix, slave)| (vec![ix], fill(&[slave]))).collect(),
@@ -124,15 +127,14 @@ impl Template {
         pieces.collect()
     }
 
-    /// Returns the address at which slaves reach the controller: the host in `listen`, because a certificate may name
-    /// it.
-    fn come_back_to(&self, listen: Option<&str>, address: SocketAddr) -> Result<String, Error> {
+    /// Returns the address to which slaves connect. It has the host of `listen`, because a certificate may name that host.
+    fn address_for(&self, listen: Option<&str>, address: SocketAddr) -> Result<String, Error> {
         let Some(listen) = listen else { return Ok(address.to_string()) };
         if address.ip().is_unspecified() {
             return Err(Error::usage(format!(
-                "{}: slaves cannot come back to {listen}, which is all addresses of this machine: listen at one that they \
-                 reach{}, or write it into a command of your own instead of {{controller}}",
-                self.called,
+                "{}: slaves cannot connect to {listen}, which means all addresses of this machine: use an address that they \
+                 can reach{}, or write one in the command instead of {{controller}}",
+                self.option,
                 examples(address.port())
             )));
         }
@@ -147,7 +149,7 @@ fn address_of(slave: &Slave) -> &str {
     slave.address.as_deref().unwrap_or(&slave.name)
 }
 
-/// Returns the template of `ssh`. In batch mode, because no one could answer a question of ssh.
+/// Returns the template of `ssh`. It uses batch mode, because the user could not answer a question of ssh.
 fn ssh(security: &Security) -> String {
     format!(
         "exec ssh -o BatchMode=yes {{address}} arete slave --launched --controller {{controller}} --name {{name}}{}",
@@ -172,13 +174,6 @@ fn options(security: &Security) -> String {
     }
 }
 
-fn where_to_come_back_to() -> String {
-    format!(
-        "the slaves come back to this machine: say where with --listen ADDRESS, an address of it that they reach{}",
-        examples(PORT)
-    )
-}
-
 /// Returns examples of `--listen` with the addresses of this machine.
 fn examples(port: u16) -> String {
     let interfaces = arete::reactor::interfaces().unwrap_or_default();
@@ -196,9 +191,9 @@ fn is_word(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
-/// Splits a template into pieces, and returns the placeholders that it names. Braces of the shell are left as they are:
-/// those after a `$`, and those around anything except a lower-case word. Doubled braces mean single ones.
-fn pieces(text: &str) -> Result<(Vec<Segment>, Vec<&'static str>), String> {
+/// Splits a template into pieces, and returns the placeholders in it. Braces of the shell are not changed: those after a
+/// `$`, and those around anything except a lower-case word. Doubled braces become single ones.
+fn pieces(text: &str) -> Result<(Vec<Segment>, Vec<&'static str>), Error> {
     let (mut pieces, mut named, mut plain) = (Vec::new(), Vec::new(), String::new());
     let mut rest = text;
     while let Some(open) = rest.find('{') {
@@ -219,11 +214,11 @@ fn pieces(text: &str) -> Result<(Vec<Segment>, Vec<&'static str>), String> {
             plain.push('{');
             rest = &from[1..];
         } else {
-            let nr = PLACEHOLDERS.iter().position(|known| *known == word).ok_or_else(|| {
-                format!(
-                    "unknown placeholder {{{word}}}{}; {{{{{word}}}}} is {{{word}}} for the shell",
-                    suggest::hint(word, PLACEHOLDERS)
-                )
+            let nr = PLACEHOLDERS.iter().position(|known| *known == word);
+            let nr = nr.ok_or_else(|| {
+                let hint = suggest::hint(word, PLACEHOLDERS);
+                let rule = format!("write {{{{{word}}}}} to pass {{{word}}} to the shell");
+                Error::usage(format!("unknown placeholder {{{word}}}{hint}; {rule}"))
             })?;
             pieces.push(Segment::Text(std::mem::take(&mut plain)));
             pieces.push(Segment::Placeholder(nr));
@@ -256,28 +251,23 @@ mod tests {
         arete::testfile::parse("t", text, &mut |_| Err(String::new())).expect("the test is right")
     }
 
-    fn template(asked: &str, listen: Option<&str>) -> Result<Template, String> {
-        match Launch::read(asked, listen, &Security::default()) {
-            Ok(Launch::By(template)) => Ok(template),
-            Ok(Launch::Local) => panic!("{asked} is a command"),
-            Err(error) => Err(error.message),
+    fn launcher(value: &str, listen: Option<&str>, address: SocketAddr) -> Result<Launcher, Error> {
+        match Launch::read(value, listen, &Security::default())? {
+            Launch::By(template) => template.launcher(&test(TEST), listen, address),
+            Launch::Local => panic!("{value} is a command"),
         }
     }
 
-    /// The commands that a template makes, at 10.0.0.1:7373 unless something else is asked for.
-    fn commands(asked: &str, listen: &str) -> Vec<String> {
+    /// The commands that a template makes for a controller that listens at `listen`.
+    fn commands(value: &str, listen: &str) -> Vec<String> {
         let address = with_port(listen).parse().unwrap_or(SocketAddr::from(([10, 0, 0, 1], 99)));
-        let launcher = template(asked, Some(listen))
-            .and_then(|template| template.launcher(&test(TEST), Some(listen), address).map_err(|error| error.message));
-        launcher.unwrap().commands.into_iter().map(|(_, command)| command).collect()
+        launcher(value, Some(listen), address).unwrap().commands.into_iter().map(|(_, command)| command).collect()
     }
 
-    fn refused(asked: &str, listen: Option<&str>) -> String {
+    fn refused(value: &str, listen: Option<&str>) -> String {
         let address = listen.map(with_port).and_then(|text| text.parse().ok());
         let address = address.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 99)));
-        let launcher = template(asked, listen)
-            .and_then(|template| template.launcher(&test(TEST), listen, address).map_err(|error| error.message));
-        launcher.expect_err("it is refused")
+        launcher(value, listen, address).expect_err("it is refused").to_string()
     }
 
     #[test]
@@ -297,16 +287,16 @@ mod tests {
     }
 
     #[test]
-    fn slaves_come_back_to_the_host_that_was_asked_for_and_the_port_that_it_became() {
+    fn slaves_connect_to_the_host_of_the_option_and_the_port_that_was_chosen() {
         assert_eq!(commands("x {name} {controller}", "lab.example:0")[0], "x a lab.example:99");
         assert_eq!(commands("x {name} {controller}", "::1")[0], "x a '[::1]:7373'");
-        let wrong = refused("x {name} {controller}", Some("0.0.0.0"));
-        assert!(wrong.contains("cannot come back to 0.0.0.0") && wrong.contains("--listen"), "{wrong}");
+        let error = refused("x {name} {controller}", Some("0.0.0.0"));
+        assert!(error.contains("cannot connect to 0.0.0.0"), "{error}");
         assert_eq!(commands("x {name} lab:7373", "0.0.0.0")[0], "x a lab:7373");
     }
 
     #[test]
-    fn the_launchers_that_have_names_say_all_that_is_needed() {
+    fn the_built_in_launchers_are_complete_commands() {
         let ssh = commands("ssh", "10.0.0.1");
         let slave = "arete slave --launched --controller 10.0.0.1:7373";
         assert_eq!(ssh[1], format!("exec ssh -o BatchMode=yes root@10.0.0.2 {slave} --name b"));
@@ -322,15 +312,15 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_knows_is_guessed() {
-        for (asked, said) in [
+    fn the_error_about_an_unknown_word_suggests_a_known_one() {
+        for (value, part) in [
             ("shs", "unknown launcher, did you mean \"ssh\"?"),
             ("x {adress}", "unknown placeholder {adress}, did you mean \"address\"?"),
-            ("x {host}", "{{host}} is {host} for the shell"),
-            (" ", "say what starts a slave"),
+            ("x {host}", "write {{host}} to pass {host} to the shell"),
+            (" ", "write a command that starts a slave"),
         ] {
-            let wrong = refused(asked, Some("10.0.0.1"));
-            assert!(wrong.starts_with(&format!("--launch {asked}: ")) && wrong.contains(said), "{wrong}");
+            let error = refused(value, Some("10.0.0.1"));
+            assert!(error.starts_with(&format!("--launch {value}: ")) && error.contains(part), "{error}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Reads a test file, and describes the files that it ships.
+//! Reads a test file, and describes the files that the test ships.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -25,29 +25,17 @@ pub struct Loaded {
     pub test: Test,
     pub text: String,
     pub shipped: BTreeMap<String, Shipped>,
-    /// Warnings about it.
-    warnings: Vec<Problem>,
 }
 
-impl Loaded {
-    /// Prints the warnings.
-    pub fn warn(&self) {
-        for warning in &self.warnings {
-            let Problem { file, line, column, message } = warning;
-            complain(&format!("{file}:{line}:{column}: warning: {message}"));
-        }
-    }
-}
-
-/// Reads the test in `path`. Fails with everything that is wrong with it, a line each.
+/// Reads the test in `path`, and prints warnings about it. Fails with all errors in it, each on a line.
 pub fn load(path: &Path) -> Result<Loaded, Error> {
     let subject = subject(path);
-    let bytes = read(path).map_err(|why| Error::usage(format!("{subject}: {why}")))?;
+    let bytes = read(path).map_err(|error| Error::usage(format!("{subject}: {error}")))?;
     if UTF_16.iter().any(|mark| bytes.starts_with(mark)) {
-        return Err(Error::usage(format!("{subject}: it is UTF-16: save it as UTF-8, as JSON must be")));
+        return Err(Error::usage(format!("{subject}: it is UTF-16: save it as UTF-8, which JSON requires")));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
-        Error::usage(format!("{subject}: byte {} is not UTF-8, as JSON must be", error.utf8_error().valid_up_to()))
+        Error::usage(format!("{subject}: byte {} is not UTF-8, which JSON requires", error.utf8_error().valid_up_to()))
     })?;
     // If the test is on standard input, its files are relative to the current directory.
     let base = path.parent().unwrap_or(Path::new(""));
@@ -55,14 +43,16 @@ pub fn load(path: &Path) -> Result<Loaded, Error> {
     let test = testfile::parse(&subject, &text, &mut |file| {
         let found = ship(&base.join(file))?;
         shipped.insert(file.to_owned(), found.clone());
-        Ok(found)
+        Ok::<_, Unread>(found)
     });
-    let warned = |test: &Test| testfile::warnings::of(&subject.to_string(), &text, test);
-    let warned = test.as_ref().map(warned).unwrap_or_default();
-    test.map(|test| Loaded { test, text, shipped, warnings: warned }).map_err(|problems| {
+    let test = test.map_err(|problems| {
         let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
         Error::usage(lines.join("\n"))
-    })
+    })?;
+    for Problem { file, line, column, message } in testfile::warnings::of(&subject, &text, &test) {
+        complain(format_args!("{file}:{line}:{column}: warning: {message}"));
+    }
+    Ok(Loaded { test, text, shipped })
 }
 
 /// Returns the name of a test's file for messages.
@@ -81,28 +71,24 @@ fn read(path: &Path) -> Result<Vec<u8>, Unread> {
 }
 
 /// Returns the length, hash and mode of a file that is shipped.
-fn ship(path: &Path) -> Result<Shipped, String> {
-    let describe = |error: std::io::Error| Unread::Io(error).to_string();
-    let (mut file, metadata) = source::open(path, Takes::Files).map_err(|why| why.to_string())?;
+fn ship(path: &Path) -> Result<Shipped, Unread> {
+    let (mut file, metadata) = source::open(path, Takes::Files)?;
     let mut hash = Sha256::new();
     let mut piece = vec![0; PIECE];
     let mut size = 0;
     loop {
-        let read = file.read(&mut piece).map_err(describe)?;
+        let read = file.read(&mut piece).map_err(Unread::Io)?;
         if read == 0 {
             break;
         }
         hash.update(&piece[..read]);
         size += read as u64;
-        // The file grows while it is read, or is in /proc, where files claim to be empty.
+        // The file is growing, or it is in /proc, where files have the size 0.
         if size > metadata.len() {
-            return Err(format!(
-                "it holds more than the {} bytes that it is said to have: ship a copy of it",
-                metadata.len()
-            ));
+            return Err(Unread::Grew(metadata.len()));
         }
     }
     let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    let path = std::path::absolute(path).map_err(describe)?;
+    let path = std::path::absolute(path).map_err(Unread::Io)?;
     Ok(Shipped { path, size, sha256, executable: metadata.permissions().mode() & 0o111 != 0 })
 }

@@ -1,7 +1,7 @@
-//! The subcommands that ask a controller which runs tests for others: `arete run --controller`, `attach`, `stop`,
-//! `results`, `runs` and `status`.
+//! The subcommands that use a permanent controller: `arete run --controller`, `attach`, `stop`, `results`, `runs` and
+//! `status`.
 //!
-//! The run belongs to the controller: it goes on when one of these ends.
+//! The run belongs to the controller, so it continues when one of these exits.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use arete::machine::{Address, Time};
 use arete::operator::{Config, Operator, OverviewOptions, Show, Submission, Task};
 use arete::reactor::{self, Tls};
-use arete::wire::operate::RunState;
+use arete::session;
 use clap::Args;
 use rustix::fs::Access;
 use rustix::io::Errno;
@@ -23,19 +23,19 @@ use crate::cli::run::options::RunOptions;
 use crate::cli::run::results_dir;
 use crate::cli::tls::identity::{Security, Use};
 use crate::cli::values::time_limit;
-use crate::cli::{address, drive, lock};
+use crate::cli::{address, drive};
 
-/// The socket of a controller on this machine.
+/// The default socket of a controller on this machine.
 const SOCKET: &str = "/run/arete/controller.sock";
 
-/// Where the controller is, and how long it may take.
+/// The controller, and the time limit.
 #[derive(Args)]
 pub struct ControllerTarget {
-    /// The controller: HOST, HOST:PORT or the path of its socket [default: $ARETE_CONTROLLER, else
+    /// The controller: HOST, HOST:PORT or the path of its socket [default: $ARETE_CONTROLLER, otherwise
     /// /run/arete/controller.sock]
     #[arg(long, value_name = "ADDRESS")]
     controller: Option<String>,
-    /// Give up after so long [default: never]
+    /// Fail after TIME [default: never]
     #[arg(long, value_name = "TIME", value_parser = time_limit)]
     timeout: Option<Duration>,
     #[command(flatten)]
@@ -44,38 +44,38 @@ pub struct ControllerTarget {
 
 #[derive(Args)]
 pub struct AttachOptions {
-    /// The run: its id, the beginning of it, or latest
+    /// The run: its id, the start of its id, or latest
     run: String,
-    /// Show what the commands write, behind the slave's name
+    /// Print what the commands write, each line after the name of the slave
     #[arg(long)]
     follow: bool,
     #[command(flatten)]
-    there: ControllerTarget,
+    target: ControllerTarget,
 }
 
 #[derive(Args)]
 pub struct StopOptions {
-    /// The run: its id, the beginning of it, or latest
+    /// The run: its id, the start of its id, or latest
     run: String,
-    /// Kill at once what still runs, and run no finally entry
+    /// Kill all commands at once, and do not run the finally entries
     #[arg(long)]
     now: bool,
-    /// Do not wait until it is over
+    /// Do not wait until the run is over
     #[arg(long)]
     detach: bool,
     #[command(flatten)]
-    there: ControllerTarget,
+    target: ControllerTarget,
 }
 
 #[derive(Args)]
 pub struct ResultsOptions {
-    /// The run: its id, the beginning of it, or latest
+    /// The run: its id, the start of its id, or latest
     run: String,
-    /// The directory for them: new, empty, or one that holds results of this run [default: results/RUN]
+    /// The directory for the results: new, empty, or with results of this run [default: results/RUN]
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
     #[command(flatten)]
-    there: ControllerTarget,
+    target: ControllerTarget,
 }
 
 #[derive(Args)]
@@ -84,22 +84,22 @@ pub struct RunsOptions {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    there: ControllerTarget,
+    target: ControllerTarget,
 }
 
 #[derive(Args)]
 pub struct StatusOptions {
-    /// Print it again every second
+    /// Print the status again every second
     #[arg(long)]
     watch: bool,
-    /// Print one JSON object, or one a second on a line of its own
+    /// Print one JSON object; with --watch, one each second on a line of its own
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    there: ControllerTarget,
+    target: ControllerTarget,
 }
 
-/// The controller that is asked, and how long that may take.
+/// A controller that was found.
 struct Controller {
     address: Address,
     tls: Option<Tls>,
@@ -108,47 +108,43 @@ struct Controller {
 }
 
 impl ControllerTarget {
+    /// Finds the controller that the option, the environment or the default socket names.
     fn find(&self, begun: Time) -> Result<Controller, Error> {
         let option = if self.controller.is_some() { "--controller" } else { VARIABLE };
-        let named = match self.controller.clone() {
+        let name = match self.controller.clone() {
             None => environment::variable()?,
-            named => named,
+            name => name,
         };
         // If the directory cannot be read, the socket may exist.
-        let is_there = || Path::new(SOCKET).try_exists().unwrap_or(true);
-        let named = named.or_else(|| is_there().then(|| SOCKET.to_owned())).ok_or_else(|| {
+        let exists = || Path::new(SOCKET).try_exists().unwrap_or(true);
+        let name = name.or_else(|| exists().then(|| SOCKET.to_owned())).ok_or_else(|| {
             Error::usage(format!(
-                "no controller is named, and {SOCKET} is not there: name one with --controller ADDRESS or {VARIABLE}"
+                "no controller is named, and {SOCKET} does not exist: name one with --controller ADDRESS or {VARIABLE}"
             ))
         })?;
-        let (address, tls) = reached(option, &named, &self.security)?;
+        let (address, tls) = connection_to(option, &name, &self.security)?;
         Ok(Controller { address, tls, begun, timeout: self.timeout })
     }
 }
 
-/// Returns the address or the socket of a controller, and how TLS is spoken to it.
-fn reached(option: &str, named: &str, security: &Security) -> Result<(Address, Option<Tls>), Error> {
-    if named.contains('/') && !named.contains("://") {
+/// Returns the address or the socket of a controller, and the TLS configuration for it.
+fn connection_to(option: &str, name: &str, security: &Security) -> Result<(Address, Option<Tls>), Error> {
+    if name.contains('/') && !name.contains("://") {
         security.without_address("a controller at HOST:PORT")?;
-        may_use(named)?;
-        return Ok((Address::Unix(PathBuf::from(named)), None));
+        // Without permission, the operator would retry for ever.
+        if rustix::fs::access(name, Access::WRITE_OK) == Err(Errno::ACCESS) {
+            return Err(Error::failed(format!(
+                "{name}: permission denied: only the user and the group of the controller can use it: \"usermod -aG \
+                 arete USER\" adds a user to the group of the package"
+            )));
+        }
+        return Ok((Address::Unix(PathBuf::from(name)), None));
     }
-    if named.ends_with(".sock") {
-        return Err(Error::usage(format!("{option} {named}: the path of a socket has a \"/\": write ./{named}")));
+    if name.ends_with(".sock") {
+        return Err(Error::usage(format!("{option} {name}: the path of a socket contains a \"/\": write ./{name}")));
     }
-    let address = address::named(named, option)?;
-    Ok((address, security.at(option, named, Use::Client(None))?))
-}
-
-/// Fails if this user may not use a socket. Otherwise the operator would try again for ever.
-fn may_use(socket: &str) -> Result<(), Error> {
-    match rustix::fs::access(socket, Access::WRITE_OK) {
-        Err(Errno::ACCESS) => Err(Error::failed(format!(
-            "{socket}: permission denied: it is for the user and the group that the controller runs as: \"usermod -aG \
-             arete USER\" takes a user into that of the package"
-        ))),
-        _ => Ok(()),
-    }
+    let address = address::named(name, option)?;
+    Ok((address, security.at(option, name, Use::Client(None))?))
 }
 
 impl Controller {
@@ -172,13 +168,11 @@ fn show(follow: bool) -> Show {
 }
 
 /// Hands a test to a controller, and follows its run unless `--detach` is given.
-pub fn run(named: &str, options: &RunOptions, begun: Time) -> Result<u8, Error> {
-    let (address, tls) = reached("--controller", named, &options.security)?;
-    let file = options.file.as_deref().ok_or_else(|| Error::usage("arete run: name a test file"))?;
-    let loaded = load::load(file)?;
-    loaded.warn();
-    let Loaded { test, text, shipped, .. } = loaded;
-    let stem = format!("{}-{}", test.name, jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
+pub fn run(controller: &str, options: &RunOptions, begun: Time) -> Result<u8, Error> {
+    let (address, tls) = connection_to("--controller", controller, &options.security)?;
+    let file = options.test_file()?;
+    let Loaded { test, text, shipped } = load::load(file)?;
+    let stem = results_dir::stem(&test);
     let submission = Submission {
         id: format!("{:016x}{:016x}", random(), random()),
         file: load::subject(file),
@@ -190,58 +184,54 @@ pub fn run(named: &str, options: &RunOptions, begun: Time) -> Result<u8, Error> 
     };
     submission.fits().map_err(|(length, most)| {
         let file = load::subject(file);
-        Error::usage(format!("{file}: with its names of files it takes {length} bytes to hand in, and {most} may be"))
+        Error::usage(format!(
+            "{file}: with the names of its files it has {length} bytes, and at most {most} can be handed in"
+        ))
     })?;
     let controller = Controller { address, tls, begun, timeout: options.wait };
     if options.detach {
         let task = Task::Run { submission: Box::new(submission), results: None };
         return controller.ask(task, Show::default()).map(|(code, _)| code);
     }
-    let directory = results_dir::make(options.results.clone(), &stem)?;
-    let _lock = lock::directory(&directory)?.ok_or_else(|| {
-        Error::failed(format!("another arete works in {}: --results names another directory", directory.display()))
-    })?;
+    let (directory, _lock) = results_dir::make(options.results.clone(), &stem)?;
     let task = Task::Run { submission: Box::new(submission), results: Some(directory.clone()) };
     let (code, _) = controller.ask(task, show(options.follow))?;
     results_dir::drop_if_empty(&directory);
     Ok(code)
 }
 
+/// Follows a run.
 pub fn attach(options: AttachOptions, begun: Time) -> Result<u8, Error> {
     let task = Task::Attach { run: options.run };
-    options.there.find(begun)?.ask(task, show(options.follow)).map(|(code, _)| code)
+    options.target.find(begun)?.ask(task, show(options.follow)).map(|(code, _)| code)
 }
 
+/// Ends a run.
 pub fn stop(options: StopOptions, begun: Time) -> Result<u8, Error> {
     let task = Task::Stop { run: options.run, now: options.now, waits: !options.detach };
-    options.there.find(begun)?.ask(task, Show::default()).map(|(code, _)| code)
+    options.target.find(begun)?.ask(task, Show::default()).map(|(code, _)| code)
 }
 
-/// Fetches the results of a run. It is looked up first, because its id names the directory.
+/// Fetches the results of a run. The run is looked up first, because its id is the default name of the directory.
 pub fn results(options: ResultsOptions, begun: Time) -> Result<u8, Error> {
-    let controller = options.there.find(begun)?;
+    let controller = options.target.find(begun)?;
     let (code, found) = controller.ask(Task::Find { run: options.run }, Show::default())?;
     let Some(run) = found.into_found() else { return Ok(code) };
-    let into = directory_of(&run, options.output)?;
-    let _lock = lock::directory(&into)?.ok_or_else(|| {
-        Error::failed(format!("another arete works in {}: --output names another directory", into.display()))
-    })?;
+    if !session::is_name(&run.run) {
+        return Err(Error::failed("the controller sent an id of the run that cannot be the name of a directory"));
+    }
+    let (into, _lock) = results_dir::make_for(options.output, &run.run)?;
     controller.ask(Task::Results { run: Box::new(run), into }, Show::default()).map(|(code, _)| code)
 }
 
-fn directory_of(run: &RunState, asked: Option<PathBuf>) -> Result<PathBuf, Error> {
-    if !arete::session::is_name(&run.run) {
-        return Err(Error::failed("the controller calls the run what cannot be the name of a directory"));
-    }
-    results_dir::make_for(asked, &run.run)
-}
-
+/// Lists the runs.
 pub fn runs(options: &RunsOptions, begun: Time) -> Result<u8, Error> {
     let wanted = OverviewOptions { slaves: false, json: options.json, watch: false };
-    options.there.find(begun)?.ask(Task::Overview(wanted), show(false)).map(|(code, _)| code)
+    options.target.find(begun)?.ask(Task::Overview(wanted), show(false)).map(|(code, _)| code)
 }
 
+/// Shows the slaves and the runs.
 pub fn status(options: &StatusOptions, begun: Time) -> Result<u8, Error> {
     let wanted = OverviewOptions { slaves: true, json: options.json, watch: options.watch };
-    options.there.find(begun)?.ask(Task::Overview(wanted), show(false)).map(|(code, _)| code)
+    options.target.find(begun)?.ask(Task::Overview(wanted), show(false)).map(|(code, _)| code)
 }

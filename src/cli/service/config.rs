@@ -1,16 +1,17 @@
-//! The configuration files of `arete controller` and `arete slave`. They give options that the command line does not,
-//! under the names of the options.
+//! The configuration files of `arete controller` and `arete slave`. A key is the name of an option.
 //!
-//! A key of the file becomes an argument, and the command line is parsed again with it, so that the parsers of the
-//! options check the file too. An error names the file, the line and the key. The command line always wins over the
-//! file.
+//! A key of the file becomes an argument, and the command line is parsed again with it. Therefore the parsers of the
+//! options check the file too. An error names the file, the line and the key. If both give an option, the value on the
+//! command line must be used.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::ffi::OsString;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use arete::reactor::plain;
 use arete::testfile::json::{self, KeyValue, ValueKind};
 use arete::testfile::{Problems, suggest};
 use clap::builder::ArgAction;
@@ -33,17 +34,32 @@ const FILES: [(&str, &str); 2] = [("controller", "/etc/arete/controller.json"), 
 /// The longest of these files, in bytes.
 const FILE_MAX: u64 = 1024 * 1024;
 
-/// The options that a file must not give.
-const COMMAND_LINE_ALONE: [&str; 4] = ["config", "check", "help", "version"];
+/// The options that a file cannot give.
+const COMMAND_LINE_ONLY: [&str; 4] = ["config", "check", "help", "version"];
 
-/// Options that exclude each other. If the command line gives one, the file's is ignored.
-const INSTEAD: [[&str; 2]; 1] = [["tls", "insecure"]];
+/// Options that exclude each other. If the command line gives one, the other is ignored in the file.
+const EXCLUSIVE: [[&str; 2]; 1] = [["tls", "insecure"]];
 
-/// Why there are no arguments.
+/// Why the command line or the configuration file was rejected.
+#[derive(Debug)]
 pub enum ConfigError {
     CommandLine(clap::Error),
     File(Vec<Error>),
 }
+
+/// Each problem is a line.
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigError::CommandLine(error) => f.write_str(&first_line(error)),
+            ConfigError::File(problems) => {
+                f.write_str(&problems.iter().map(Error::to_string).collect::<Vec<_>>().join("\n"))
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
 
 impl From<clap::Error> for ConfigError {
     fn from(error: clap::Error) -> ConfigError {
@@ -51,8 +67,8 @@ impl From<clap::Error> for ConfigError {
     }
 }
 
-/// Parses the command line, and the configuration file of its subcommand. Fails if the file is wrong, unless `--check`
-/// is given: then the problems are in the origin of the options.
+/// Parses the command line and the configuration file of its subcommand. Fails if one of them is wrong. With `--check`,
+/// problems of the file are put in the origin of the options instead.
 pub fn parse(given: &[OsString]) -> Result<Arguments, ConfigError> {
     let mut command = Arguments::command();
     command.build();
@@ -73,10 +89,10 @@ pub fn parse(given: &[OsString]) -> Result<Arguments, ConfigError> {
         }
     }
     if origin.is_broken() {
-        // An option that seems to be missing may be in the file.
+        // Without the content of the file, other errors would be misleading.
         return Err(ConfigError::File(origin.problems));
     }
-    let matches = again(&command, given, more, &mut origin)?;
+    let matches = parse_with(&command, given, more, &mut origin)?;
     if let Some((_, own)) = matches.subcommand() {
         origin.set_values(values(options, own));
     }
@@ -93,56 +109,49 @@ pub fn parse(given: &[OsString]) -> Result<Arguments, ConfigError> {
     Ok(arguments)
 }
 
-/// Parses the command line of this process again, with the configuration file as it is now.
-pub fn parse_again() -> Result<Arguments, String> {
-    let given: Vec<OsString> = std::env::args_os().collect();
-    parse(&given).map_err(|wrong| match wrong {
-        ConfigError::CommandLine(error) => first_line(&error),
-        ConfigError::File(problems) => {
-            problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>().join("\n")
-        }
-    })
+/// Parses the command line of this process again, with the current content of the configuration file.
+pub fn parse_again() -> Result<Arguments, ConfigError> {
+    parse(&std::env::args_os().collect::<Vec<_>>())
 }
 
-/// Returns the path and the text of the configuration file: the one that `--config` names, or the usual one if it
-/// exists. A slave that its controller has started has none, because the controller gives it all options.
+/// Returns the path and the text of the configuration file: the one of `--config`, or the default one if it exists. A
+/// slave that its controller started has none, because the controller gives it all options.
 fn read(subcommand: &str, own: &ArgMatches) -> (PathBuf, Result<Option<String>, Error>) {
     let named = own.get_one::<PathBuf>("config").cloned();
-    let usual = FILES.iter().find(|(name, _)| *name == subcommand).map_or("", |(_, file)| file);
-    let must = named.is_some();
-    let path = named.unwrap_or_else(|| PathBuf::from(usual));
+    let default = FILES.iter().find(|(name, _)| *name == subcommand).map_or("", |(_, file)| file);
+    let must_exist = named.is_some();
+    let path = named.unwrap_or_else(|| PathBuf::from(default));
     let is_started = own.try_get_one::<bool>("secret").is_ok_and(|secret| secret == Some(&true));
-    if is_started && !must {
+    if is_started && !must_exist {
         return (path, Ok(None));
     }
-    let text = read_text(&path, must);
+    let text = read_text(&path, must_exist);
     (path, text)
 }
 
-fn read_text(path: &Path, must: bool) -> Result<Option<String>, Error> {
-    let cannot = |why: &str, then: &str| Error::failed(format!("{}: {why}; {then}", path.display()));
-    // Anything that is not a file is refused below, with a better message.
+fn read_text(path: &Path, must_exist: bool) -> Result<Option<String>, Error> {
+    let subject = path.display();
+    // Other kinds of files are refused below, with a better message.
     let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file);
-    if let Some(Err(foreign)) = metadata.as_ref().map(owned::relies_on) {
-        return Err(Error::failed(foreign.of(path)));
-    }
+    metadata.as_ref().map_or(Ok(()), owned::relies_on).map_err(Error::foreign("", path))?;
     match source::read(path, FILE_MAX, Takes::Files) {
         Ok(bytes) => String::from_utf8(bytes)
             .map(|text| Some(text.strip_prefix(BYTE_ORDER_MARK).map(str::to_owned).unwrap_or(text)))
-            .map_err(|_| Error::usage(format!("{}: it is not UTF-8, as JSON is", path.display()))),
-        Err(why @ (Unread::Long(_) | Unread::Kind(_))) => Err(Error::usage(format!("{}: {why}", path.display()))),
-        Err(why) if why.is_missing() => match must {
-            true => Err(cannot("it is not there", "make it, or leave --config out")),
-            false => Ok(None),
-        },
-        Err(why) => {
-            Err(cannot(&format!("cannot read it: {why}"), "let this user read it, or name another with --config"))
+            .map_err(|_| Error::usage(format!("{subject}: it is not UTF-8, which JSON requires"))),
+        Err(error) if error.is_missing() && !must_exist => Ok(None),
+        Err(error) if error.is_missing() => {
+            Err(Error::failed(format!("{subject}: it does not exist: create it, or leave --config out")))
         }
+        Err(Unread::Io(error)) => Err(Error::failed(format!(
+            "{subject}: cannot read it: {}; let this user read it, or use --config to name another file",
+            plain(&error)
+        ))),
+        Err(error) => Err(Error::usage(format!("{subject}: {error}"))),
     }
 }
 
 /// Parses the command line again, with the arguments of the file before its own.
-fn again(
+fn parse_with(
     command: &Command,
     given: &[OsString],
     mut more: Vec<(String, Vec<OsString>)>,
@@ -156,11 +165,11 @@ fn again(
             Ok(matches) => return Ok(matches),
             Err(error) => error,
         };
-        // Without the wrong key, the other keys can still be checked.
+        // The wrong key is left out, to check the other keys.
         let Some(key) = key_of(&error, origin) else {
-            // The command line alone was valid. If a key was wrong, another option may only lack that key.
+            // The command line itself was valid. If a key was left out, its absence may have caused this error.
             if origin.problems.is_empty() {
-                let text = format!("{}: with what it says: {}", origin.file.display(), first_line(&error));
+                let text = format!("{}: with the keys in it: {}", origin.file.display(), first_line(&error));
                 origin.problems.push(Error::usage(text));
             }
             return Err(ConfigError::File(std::mem::take(&mut origin.problems)));
@@ -179,10 +188,10 @@ fn key_of(error: &clap::Error, origin: &Origin) -> Option<String> {
         .filter_map(|kind| error.get(kind))
         .map(|value| value.to_string())
         .collect();
-    let is_meant = |key: &&String| {
+    let is_named = |key: &&String| {
         about.iter().flat_map(|text| text.split([' ', ',', '='])).any(|word| word.strip_prefix("--") == Some(key))
     };
-    origin.options().find(is_meant).cloned()
+    origin.options().find(is_named).cloned()
 }
 
 fn first_line(error: &clap::Error) -> String {
@@ -191,23 +200,23 @@ fn first_line(error: &clap::Error) -> String {
     text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
-/// Returns the values that each option was given.
+/// Returns the values that were given to each option.
 fn values(options: &Command, own: &ArgMatches) -> BTreeMap<String, Vec<OsString>> {
     let given = |arg: &Arg| {
         let option = arg.get_long()?;
-        let by_somebody = own.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
-        let raw = own.get_raw(arg.get_id().as_str()).filter(|_| by_somebody)?;
+        let is_given = own.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
+        let raw = own.get_raw(arg.get_id().as_str()).filter(|_| is_given)?;
         Some((option.to_owned(), raw.map(OsString::from).collect()))
     };
     options.get_arguments().filter_map(given).collect()
 }
 
-/// Makes arguments of the keys of a file.
+/// Makes arguments from the keys of a file.
 struct Reader<'a> {
     command: &'a Command,
     name: &'a str,
     options: &'a Command,
-    /// What the command line says.
+    /// The options on the command line.
     own: &'a ArgMatches,
 }
 
@@ -224,7 +233,7 @@ impl Reader<'_> {
                 ValueKind::Object(members) => {
                     for (index, member) in members.iter().enumerate() {
                         if members[..index].iter().any(|before| before.key == member.key) {
-                            problems.add(member.at, format!("the key {:?} stands here twice", member.key));
+                            problems.add(member.at, format!("the key {:?} is here twice", member.key));
                             continue;
                         }
                         match self.argument(member) {
@@ -234,7 +243,7 @@ impl Reader<'_> {
                                 origin.set_line(&member.key, line);
                                 arguments.push((member.key.clone(), more));
                             }
-                            Err(why) => problems.add(member.at, why),
+                            Err(error) => problems.add(member.at, error.to_string()),
                         }
                     }
                 }
@@ -251,38 +260,38 @@ impl Reader<'_> {
     }
 
     /// Returns a key and its value as arguments; `None` if the command line gives the option.
-    fn argument(&self, member: &KeyValue) -> Result<Option<Vec<OsString>>, String> {
+    fn argument(&self, member: &KeyValue) -> Result<Option<Vec<OsString>>, Error> {
         let key = &member.key;
         let Some(arg) = self.known().find(|arg| arg.get_long() == Some(key)) else {
             let hint = suggest::hint(key, self.known().filter_map(Arg::get_long));
-            return Err(format!("unknown key {key:?}{hint}"));
+            return Err(Error::usage(format!("unknown key {key:?}{hint}")));
         };
-        let arguments = arguments_of(arg, key, member).map_err(|why| format!("{key:?}: {why}"))?;
-        self.judge(&arguments).map_err(|why| format!("{key:?}: {why}"))?;
-        let is_said = self.said(key)
-            || INSTEAD.iter().any(|pair| pair.contains(&&**key) && pair.iter().any(|one| self.said(one)));
-        Ok((!is_said).then_some(arguments))
+        let arguments = arguments_of(arg, key, member)?;
+        self.check(&arguments).map_err(|error| error.of(format_args!("{key:?}")))?;
+        let is_given = self.is_given(key)
+            || EXCLUSIVE.iter().any(|pair| pair.contains(&&**key) && pair.iter().any(|one| self.is_given(one)));
+        Ok((!is_given).then_some(arguments))
     }
 
     /// Returns the options that a file can give.
     fn known(&self) -> impl Iterator<Item = &Arg> {
-        let alone = |arg: &&Arg| arg.get_long().is_some_and(|long| COMMAND_LINE_ALONE.contains(&long));
-        self.options.get_arguments().filter(move |arg| !arg.is_hide_set() && !alone(arg) && arg.get_long().is_some())
+        let only = |arg: &&Arg| arg.get_long().is_some_and(|long| COMMAND_LINE_ONLY.contains(&long));
+        self.options.get_arguments().filter(move |arg| !arg.is_hide_set() && !only(arg) && arg.get_long().is_some())
     }
 
     /// Whether the command line gives an option.
-    fn said(&self, option: &str) -> bool {
+    fn is_given(&self, option: &str) -> bool {
         let arg = self.options.get_arguments().find(|arg| arg.get_long() == Some(option));
         arg.is_some_and(|arg| self.own.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine))
     }
 
-    /// Fails if the parser of the option does. Whether options go together is checked when all are known.
-    fn judge(&self, arguments: &[OsString]) -> Result<(), String> {
+    /// Fails if the parser of the option does. Conflicts between options are checked later, when all are known.
+    fn check(&self, arguments: &[OsString]) -> Result<(), Error> {
         let head = ["arete", self.name].map(OsString::from);
         let parsed = self.command.clone().try_get_matches_from(head.iter().chain(arguments));
         match parsed {
             Err(error) if error.kind() != Complaint::MissingRequiredArgument => {
-                Err(error.source().map_or_else(|| first_line(&error), ToString::to_string))
+                Err(Error::Usage(error.source().map_or_else(|| first_line(&error), ToString::to_string)))
             }
             _ => Ok(()),
         }
@@ -290,36 +299,40 @@ impl Reader<'_> {
 }
 
 /// Returns the arguments that would give this value on the command line.
-fn arguments_of(arg: &Arg, key: &str, member: &KeyValue) -> Result<Vec<OsString>, String> {
+fn arguments_of(arg: &Arg, key: &str, member: &KeyValue) -> Result<Vec<OsString>, Error> {
     let value = &member.value.kind;
     let one = |text: &str| OsString::from(format!("--{key}={text}"));
+    let found =
+        |expected: &str, other: &ValueKind| Error::usage(format!("{key:?}: it is {expected}, found {}", other.noun()));
     let takes_several = matches!(arg.get_action(), ArgAction::Append);
     match (arg.get_action(), value) {
         (ArgAction::SetTrue, ValueKind::Bool(true)) => Ok(vec![OsString::from(format!("--{key}"))]),
         (ArgAction::SetTrue, ValueKind::Bool(false)) => Ok(Vec::new()),
-        (ArgAction::SetTrue, other) => Err(format!("it is true or false, found {}", other.noun())),
+        (ArgAction::SetTrue, other) => Err(found("true or false", other)),
         (_, ValueKind::String(text)) => Ok(vec![one(text)]),
         (_, ValueKind::Number(number)) => Ok(vec![one(&number.to_string())]),
         (_, ValueKind::List(items)) if takes_several => {
             let text = |item: &json::Value| match &item.kind {
                 ValueKind::String(text) => Ok(one(text)),
-                other => Err(format!("it is a list of strings, found {}", other.noun())),
+                other => Err(found("a list of strings", other)),
             };
             items.iter().map(text).collect()
         }
         (_, ValueKind::Object(members)) if takes_several => {
             let mut seen = Vec::new();
             let pair = |pair: &KeyValue| match &pair.value.kind {
-                _ if seen.contains(&pair.key) => Err(format!("the key {:?} stands in it twice", pair.key)),
+                _ if seen.contains(&pair.key) => {
+                    Err(Error::usage(format!("{key:?}: the key {:?} is in it twice", pair.key)))
+                }
                 ValueKind::String(text) => {
                     seen.push(pair.key.clone());
                     Ok(one(&labels::written(&pair.key, text)))
                 }
-                other => Err(format!("{:?} is a string, found {}", pair.key, other.noun())),
+                other => Err(Error::usage(format!("{key:?}: {:?} is a string, found {}", pair.key, other.noun()))),
             };
             members.iter().map(pair).collect()
         }
-        (_, other) if takes_several => Err(format!("it is an object or a string, found {}", other.noun())),
-        (_, other) => Err(format!("it is a string or a number, found {}", other.noun())),
+        (_, other) if takes_several => Err(found("an object or a string", other)),
+        (_, other) => Err(found("a string or a number", other)),
     }
 }

@@ -1,69 +1,78 @@
-//! `--labels`: what a slave's machine is, as KEY=VALUE pairs.
+//! `--labels`: KEY=VALUE pairs that describe the machine of a slave.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use arete::session::{LABELS_MAX, check_label};
 
-/// The pairs of one `--labels`. A comma or a backslash of a value stands behind a backslash.
+use crate::cli::error::Error;
+
+/// The pairs of one `--labels`. In a value, a backslash precedes a comma or a backslash.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Labels(BTreeMap<String, String>);
 
 impl FromStr for Labels {
-    type Err = String;
+    type Err = Error;
 
-    fn from_str(text: &str) -> Result<Labels, String> {
+    fn from_str(text: &str) -> Result<Labels, Error> {
         let mut labels = BTreeMap::new();
         for pair in split(text)? {
             let Some((key, value)) = pair.split_once('=') else {
-                return Err(format!("{pair:?} is no label: write KEY=VALUE, with commas between several"));
+                return Err(Error::usage(format!(
+                    "{pair:?} is not a label: write KEY=VALUE, with commas between labels"
+                )));
             };
-            check_label(key, value).map_err(|error| error.to_string())?;
+            check_label(key, value).map_err(Error::usage)?;
             if labels.insert(key.to_owned(), value.to_owned()).is_some() {
-                return Err(format!("the label {key:?} is given twice"));
+                return Err(given_twice(key));
             }
         }
         Ok(Labels(labels))
     }
 }
 
-/// The pairs, without what kept them together.
-fn split(text: &str) -> Result<Vec<String>, String> {
+fn given_twice(key: &str) -> Error {
+    Error::usage(format!("the label {key:?} is given twice"))
+}
+
+/// Splits a text at its commas, and removes the backslashes before other commas and backslashes.
+fn split(text: &str) -> Result<Vec<String>, Error> {
     let mut pairs = vec![String::new()];
     let mut letters = text.chars();
     while let Some(letter) = letters.next() {
         let last = pairs.len() - 1;
         match letter {
             ',' => pairs.push(String::new()),
-            '\\' => pairs[last].push(letters.next().ok_or("nothing follows the backslash at its end")?),
+            '\\' => pairs[last]
+                .push(letters.next().ok_or_else(|| Error::usage("nothing follows the backslash at the end"))?),
             other => pairs[last].push(other),
         }
     }
     Ok(pairs)
 }
 
-/// A pair as [`Labels`] reads it.
+/// Writes a pair in the form that [`Labels`] reads.
 pub fn written(key: &str, value: &str) -> String {
     format!("{key}={value}").replace('\\', "\\\\").replace(',', "\\,")
 }
 
-/// All labels of this slave: those given, and what the machine is unless they say otherwise.
-pub fn all(given: &[Labels]) -> Result<BTreeMap<String, String>, String> {
+/// Returns the labels that were given, and `arch` and `os` of this machine unless they were given.
+pub fn all(given: &[Labels]) -> Result<BTreeMap<String, String>, Error> {
     let own = [("arch", std::env::consts::ARCH), ("os", std::env::consts::OS)];
     let mut labels: BTreeMap<String, String> =
         own.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for (key, value) in given.iter().flat_map(|labels| &labels.0) {
         if !seen.insert(key) {
-            return Err(format!("the label {key:?} is given twice"));
+            return Err(given_twice(key));
         }
         labels.insert(key.clone(), value.clone());
     }
     match labels.len() {
         ..=LABELS_MAX => Ok(labels),
-        many => {
-            Err(format!("a slave has at most {LABELS_MAX} labels, with its own \"arch\" and \"os\"; these are {many}"))
-        }
+        count => Err(Error::usage(format!(
+            "a slave has at most {LABELS_MAX} labels, including \"arch\" and \"os\"; there are {count}"
+        ))),
     }
 }
 
@@ -80,15 +89,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_label_is_refused() {
+    fn a_label_that_is_not_valid_is_refused() {
         let long = format!("a={}", "x".repeat(257));
-        for wrong in ["", "a", "a=1,", "=1", "-a=1", "a b=1", "a=1,a=2", "a=\u{7}", "a=1\\", &long] {
-            assert!(wrong.parse::<Labels>().is_err(), "{wrong:?}");
+        for text in ["", "a", "a=1,", "=1", "-a=1", "a b=1", "a=1,a=2", "a=\u{7}", "a=1\\", &long] {
+            assert!(text.parse::<Labels>().is_err(), "{text:?}");
         }
     }
 
     #[test]
-    fn a_slave_says_its_architecture_and_system_unless_it_is_told_others() {
+    fn a_slave_has_labels_for_its_architecture_and_system_unless_others_are_given() {
         let none = all(&[]).unwrap();
         assert_eq!((&*none["arch"], &*none["os"]), (std::env::consts::ARCH, "linux"));
         let given = all(&["os=plan9".parse().unwrap(), "role=x".parse().unwrap()]).unwrap();

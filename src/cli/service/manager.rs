@@ -1,7 +1,6 @@
-//! What a service manager gives this process in its environment: a socket for status messages, and sockets to listen
-//! on.
+//! The service manager, such as systemd: its socket for status messages, and the sockets that it passes to this process.
 //!
-//! Variables that are meant for another process are ignored.
+//! The variables for another process must be ignored.
 
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
@@ -15,7 +14,7 @@ use crate::cli::error::Error;
 /// The first number of a passed socket.
 const FIRST_SOCKET: usize = 3;
 
-/// Where a service manager listens, if there is one.
+/// Returns the service manager, if there is one.
 pub fn manager() -> Option<Manager> {
     let socket = std::env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())?;
     Some(Manager { socket, watchdog: watchdog() })
@@ -25,7 +24,7 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// How often the manager wants a sign of life, if it wants one of this process.
+/// Returns the interval at which the manager expects a sign of life from this process.
 fn watchdog() -> Option<Duration> {
     let micros = number("WATCHDOG_USEC").filter(|micros| *micros > 0)?;
     let is_ours =
@@ -40,9 +39,9 @@ pub struct Inherited {
     pub unix: Vec<UnixListener>,
 }
 
-/// Takes the sockets that were passed to this process, once.
+/// Returns the sockets that were passed to this process. Must be called once.
 pub fn inherited() -> Result<Inherited, Error> {
-    // Without a number of a process they might be anybody's.
+    // Without LISTEN_PID, the sockets may be meant for another process.
     if number("LISTEN_PID") != Some(std::process::id().into()) {
         return Ok(Inherited::default());
     }
@@ -58,8 +57,8 @@ pub fn inherited() -> Result<Inherited, Error> {
             inherited.unix.push(listener);
         } else {
             return Err(Error::failed(format!(
-                "descriptor {} ({name}), which the service manager passes, is no TCP or Unix stream socket: mend the \
-                 socket unit (ListenStream=)",
+                "descriptor {} ({name}) of the service manager is not a TCP or Unix stream socket: use ListenStream= in the \
+                 socket unit",
                 FIRST_SOCKET + index
             )));
         }

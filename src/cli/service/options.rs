@@ -1,54 +1,44 @@
-//! The options of `arete controller` and `arete slave`, which a configuration file can give too.
+//! The options of `arete controller` and `arete slave`. They can also be in a configuration file.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use arete::controller::Keeping;
-use arete::testfile;
 use clap::Args;
 
-use crate::cli::limits::{EVENTS_MOST, LimitOptions};
+use crate::cli::limits::LimitOptions;
 use crate::cli::service::labels::Labels;
 use crate::cli::service::origin::Origin;
 use crate::cli::tls::identity::Security;
-use crate::cli::values::{count, size, time};
+use crate::cli::values::{keeping, size, time};
 
 #[derive(Args)]
 pub struct ControllerOptions {
-    /// Serve at this address
+    /// The address to listen on: HOST or HOST:PORT; port 0 selects a free port
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
-    /// Listen here too, for the operators of this machine: the controller's user and group
+    /// Also listen at this path, for operators on this machine with the controller's user or group
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
-    /// A client whose connection is gone for so long is lost [default: 5s]
+    /// A client without a connection for TIME is lost [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "5s", hide_default_value = true)]
     pub rejoin: Duration,
-    /// Take tests, and keep them, their results and the rooms in this directory, so that they live through a restart
+    /// Accept tests, and store them, their results and the rooms in this directory, so that they survive a restart
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
-    /// Those with a certificate for one of these names may hand in tests, and look after them
+    /// Users with a certificate for one of these names can hand in tests and manage runs
     #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "state_dir")]
     pub operators: Vec<String>,
-    /// A slave whose connection is gone for so long is lost to its run [default: 1min]
+    /// A slave without a connection for TIME is lost to its run [default: 1min]
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "1min", hide_default_value = true)]
     pub lost_after: Duration,
-    /// Keep the results of so many runs, or of those that have been over for no longer than a time [default: all]
+    /// Keep the results of the last N finished runs, or of runs that finished at most TIME ago [default: all]
     #[arg(long, value_name = "N|TIME", value_parser = keeping, requires = "state_dir")]
     pub keep: Option<Keeping>,
-    /// Remove the results of the oldest runs when all that are kept take more than this [default: no limit]
+    /// Remove the results of the oldest finished runs when all results exceed SIZE [default: no limit]
     #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, usize::MAX), requires = "state_dir")]
     pub keep_max: Option<usize>,
-    /// How much the slaves of a run may ship to its results together [default: 64GiB]
-    #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, usize::MAX))]
-    pub output_max: Option<usize>,
-    /// How many events to record before a run fails [default: 10000000]
-    #[arg(long, value_name = "N", value_parser = |text: &str| count(text, EVENTS_MOST))]
-    pub events_max: Option<u64>,
-    /// How much to record of what slaves and clients do before a run fails [default: 8GiB]
-    #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, usize::MAX))]
-    pub record_max: Option<usize>,
-    /// Have what is kept on the disk itself before anybody can see its effect
+    /// Write everything in --state-dir to the disk before its effect becomes visible
     #[arg(long, requires = "state_dir")]
     pub fsync: bool,
     #[command(flatten)]
@@ -62,7 +52,7 @@ pub struct ControllerOptions {
 }
 
 impl ControllerOptions {
-    /// The most bytes that the results of finished runs take together.
+    /// Returns the maximum size of all results of finished runs, in bytes.
     pub fn keep_max(&self) -> Option<u64> {
         self.keep_max.map(|bytes| bytes as u64)
     }
@@ -71,61 +61,50 @@ impl ControllerOptions {
 /// The options about the configuration file.
 #[derive(Args)]
 pub struct Configuration {
-    /// Read the options that are not given here from this file [default: /etc/arete/controller.json or slave.json]
+    /// Read options that are not given here from this file [default: /etc/arete/controller.json or slave.json]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Say everything that is wrong with the configuration, and what is right, and exit
+    /// Start nothing; report everything that is wrong with the configuration, and what is right
     #[arg(long)]
     pub check: bool,
 }
 
 #[derive(Args)]
 pub struct SlaveOptions {
-    /// The controller's address, HOST or HOST:PORT
+    /// The address of the controller: HOST or HOST:PORT
     #[arg(long, value_name = "ADDRESS")]
     pub controller: Option<String>,
-    /// This slave's name in the tests [default: that of the Slurm node, or the host name]
+    /// The name of this slave in tests [default: the name of the Slurm node, otherwise the host name]
     #[arg(long)]
     pub name: Option<String>,
-    /// Where it works, with one subdirectory a run [default: one of its own, by its name]
+    /// The directory of this slave, with a subdirectory for each run [default: in $XDG_STATE_HOME, by its name]
     #[arg(long)]
     pub dir: Option<PathBuf>,
-    /// Stop what a run has started here when the controller is gone for so long [default: 5min]
+    /// Stop all commands of the run if the controller has been away for TIME [default: 5min]
     #[arg(long, value_name = "TIME", default_value = "5min", hide_default_value = true, value_parser = time)]
     pub orphan_after: Duration,
-    /// What this slave is, for tests that ask for slaves by that; arch and os are said too
+    /// Labels of this slave, by which tests can ask for it; arch and os are added
     #[arg(long, value_name = "KEY=VALUE[,...]")]
     pub labels: Vec<Labels>,
     /// Exit after one run
     #[arg(long)]
     pub once: bool,
-    /// Was started for one run: exit after it, and when the controller cannot be reached for the time of --orphan-after
+    /// Exit after one run, or if no controller is found within the time of --orphan-after
     #[arg(long, conflicts_with_all = ["once", "stay"])]
     pub launched: bool,
-    /// Stay for further runs, also when a controller that launches its slaves says that this one shall leave
+    /// Take part in further runs, even if a controller that launches its slaves requests an exit
     #[arg(long, conflicts_with = "once")]
     pub stay: bool,
-    /// Leave the directories of the runs
+    /// Keep the subdirectory of each run
     #[arg(long)]
     pub keep: bool,
     #[command(flatten)]
     pub security: Security,
-    /// Read from standard input what the controller that starts this slave wants to hear from it
+    /// Read a secret for the controller that starts this slave from standard input
     #[arg(long, hide = true)]
     pub secret: bool,
     #[command(flatten)]
     pub configuration: Configuration,
     #[arg(skip)]
     pub origin: Origin,
-}
-
-/// Reads `--keep`: a number of runs, or the time for which a run is kept after its end.
-fn keeping(text: &str) -> Result<Keeping, String> {
-    match text.parse::<usize>() {
-        Ok(count) => Ok(Keeping::Count(count)),
-        Err(_) => match testfile::time::from_text(text) {
-            Ok(age) => Ok(Keeping::Age(age)),
-            Err(_) => Err("write how many runs to keep, such as 100, or for how long, such as 720h".to_owned()),
-        },
-    }
 }

@@ -8,30 +8,33 @@ use std::path::PathBuf;
 
 use crate::cli::error::Error;
 
+/// The values of each option.
+pub type Values = BTreeMap<String, Vec<OsString>>;
+
 /// Where the options of a subcommand come from.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Origin {
     /// The path of the file, whether it exists or not.
     pub file: PathBuf,
     /// The file exists.
     pub found: bool,
-    /// What is wrong with the file.
+    /// The errors in the file.
     pub problems: Vec<Error>,
-    /// It could not be read at all.
+    /// The file could not be read at all.
     broken: bool,
     /// The line of each option that the file gives.
     lines: BTreeMap<String, usize>,
-    /// The values of each option, from the command line or the file.
-    values: BTreeMap<String, Vec<OsString>>,
+    /// The values from the command line or the file.
+    values: Values,
 }
 
 impl Origin {
-    /// An origin with a file, which exists if `found`.
+    /// Returns the origin of options in a file, which exists if `found` is set.
     pub fn of(file: PathBuf, found: bool) -> Origin {
         Origin { file, found, ..Origin::default() }
     }
 
-    /// Notes that the file could not be read at all.
+    /// Records that the file could not be read at all.
     pub fn set_broken(&mut self) {
         self.broken = true;
     }
@@ -40,7 +43,7 @@ impl Origin {
         self.broken
     }
 
-    /// Notes that the file gives an option, in this line.
+    /// Records that this line of the file gives an option.
     pub fn set_line(&mut self, option: &str, line: usize) {
         self.lines.insert(option.to_owned(), line);
     }
@@ -55,8 +58,8 @@ impl Origin {
         self.lines.keys()
     }
 
-    /// Notes the values of all options.
-    pub fn set_values(&mut self, values: BTreeMap<String, Vec<OsString>>) {
+    /// Records the values of all options.
+    pub fn set_values(&mut self, values: Values) {
         self.values = values;
     }
 
@@ -69,17 +72,23 @@ impl Origin {
     }
 
     /// Returns the error that an option is missing, with an example for the command line and for the file.
-    pub fn required(&self, what: &str, option: &str, example: &str) -> Error {
+    pub fn required(&self, subcommand: &str, option: &str, example: &str) -> Error {
         let file = self.file.display();
-        Error::usage(format!("{what}, with --{option} ADDRESS, or with {{\"{option}\": \"{example}\"}} in {file}"))
+        Error::usage(format!(
+            "arete {subcommand}: --{option} ADDRESS is required, or {{\"{option}\": \"{example}\"}} in {file}"
+        ))
     }
 
-    /// Returns the options whose values differ from those of `other`.
-    pub fn differences<'a>(&'a self, other: &'a Origin) -> Vec<&'a str> {
-        let mut options: Vec<&str> = self.values.keys().chain(other.values.keys()).map(String::as_str).collect();
+    pub fn values(&self) -> &Values {
+        &self.values
+    }
+
+    /// Returns the options whose values differ from the earlier ones.
+    pub fn differences<'a>(&'a self, earlier: &'a Values) -> Vec<&'a str> {
+        let mut options: Vec<&str> = self.values.keys().chain(earlier.keys()).map(String::as_str).collect();
         options.sort_unstable();
         options.dedup();
-        options.retain(|option| self.values.get(*option) != other.values.get(*option));
+        options.retain(|option| self.values.get(*option) != earlier.get(*option));
         options
     }
 }

@@ -1,110 +1,114 @@
-//! `--check` of `arete slave` and `arete controller`: prints everything that is wrong with a configuration, and what is
-//! right.
+//! `--check` of `arete slave` and `arete controller`: reports what is wrong with a configuration, and what is right.
 //!
-//! Nothing is started, and nothing that a check makes may stay.
+//! Nothing is started, and every file that a check makes is removed.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::TcpListener;
 use std::path::Path;
 
 use arete::exit_code;
-use arete::reactor::{Tls, addresses_of, plain};
+use arete::reactor::Tls;
 use arete::text::harmless;
 
 use crate::cli::address::{self, Way, with_port};
-use crate::cli::error::{Error, complain};
+use crate::cli::error::{Error, ListenError, complain};
 use crate::cli::service::options::{ControllerOptions, SlaveOptions};
 use crate::cli::service::origin::Origin;
 use crate::cli::service::{controller, probe, slave};
 use crate::cli::tls::identity::{Security, Use};
-use crate::cli::{directory, owned, stdout};
+use crate::cli::{directory, listen, owned, stdout};
 
-/// The findings, printed as they are found.
+/// Prints the findings, and keeps the exit status.
 #[derive(Default)]
 struct Report {
-    /// The highest exit code of the errors.
+    /// The highest exit status of the errors.
     code: u8,
     /// The first error of standard output.
     unwritten: Option<Error>,
 }
 
 impl Report {
-    fn right(&mut self, text: &str) {
+    fn passed(&mut self, text: &str) {
         self.unwritten = self.unwritten.take().or(stdout::print(format!("{}\n", harmless(text))).err());
     }
 
-    fn wrong(&mut self, error: &Error) {
-        complain(&error.message);
-        self.code = self.code.max(error.code);
+    fn failed(&mut self, error: &Error) {
+        complain(error);
+        // A service that could not start is only a failed check.
+        let code = if error.code() == exit_code::USAGE { exit_code::USAGE } else { exit_code::FAILED };
+        self.code = self.code.max(code);
     }
 
     /// Returns a value, or prints the error.
     fn take<T>(&mut self, result: Result<T, Error>) -> Option<T> {
-        result.map_err(|error| self.wrong(&error)).ok()
+        result.map_err(|error| self.failed(&error)).ok()
     }
 
     fn configuration(&mut self, origin: &Origin) {
-        origin.problems.iter().for_each(|problem| self.wrong(problem));
+        origin.problems.iter().for_each(|problem| self.failed(problem));
         let file = origin.file.display();
         match (origin.found, origin.problems.is_empty()) {
-            (true, true) => self.right(&format!("configuration: {file}")),
-            (false, true) => self.right(&format!("configuration: the command line alone, {file} is not there")),
+            (true, true) => self.passed(&format!("configuration: {file}")),
+            (false, true) => {
+                self.passed(&format!("configuration: only the command line, because {file} does not exist"))
+            }
             _ => {}
         }
     }
 
-    /// Checks the certificate. Returns how TLS is spoken at this address, if at all; `None` if something is wrong.
-    fn security(&mut self, security: &Security, subject: &str, address: &str, what: Use<'_>) -> Option<Option<Tls>> {
-        let tls = self.take(security.at(subject, address, what))?;
+    /// Checks the certificate. Returns the TLS configuration for an address, if it has one; `None` if something is wrong.
+    fn security(&mut self, security: &Security, option: &str, address: &str, usage: Use<'_>) -> Option<Option<Tls>> {
+        let tls = self.take(security.at(option, address, usage))?;
         match security.describe() {
-            Some(text) => self.right(&format!("certificate: {text}")),
-            None => self.right(&format!("certificate: none, {address} is text to plainly")),
+            Some(text) => self.passed(&format!("certificate: {text}")),
+            None => self.passed(&format!("certificate: none, connections at {address} are not encrypted")),
         }
         Some(tls)
     }
 
     /// Checks a directory in which the service would work.
-    fn directory(&mut self, what: &str, directory: &Path, option: &str) {
+    fn directory(&mut self, part: &str, directory: &Path, option: &str) {
         if directory.is_dir()
             && let Err(error) = directory::check(directory, option)
         {
-            let message = format!("{what}: {}", error.message);
-            return self.wrong(&Error { message, ..error });
+            return self.failed(&error.of(part));
         }
-        self.written(what, directory, option);
+        self.writable(part, directory, option);
     }
 
+    /// Checks the directory of the operators' socket.
     fn directory_of_socket(&mut self, directory: &Path) {
-        let (what, option) = ("directory of the socket", "--socket");
+        let part = "directory of the socket";
         // A path without a directory is in the current one.
         let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
         if directory.is_dir()
             && let Err(foreign) = owned::relies_on_names_in(directory)
         {
-            return self.wrong(&Error::failed(format!("{what}: {}", foreign.of(directory))));
+            return self.failed(&Error::foreign("", directory)(foreign).of(part));
         }
-        self.written(what, directory, option);
+        self.writable(part, directory, "--socket");
     }
 
-    fn written(&mut self, what: &str, directory: &Path, option: &str) {
-        match writable(directory) {
-            Ok(text) => self.right(&format!("{what}: {} {text}", directory.display())),
-            Err(why) => self.wrong(&Error::failed(format!(
-                "{what}: {}: {why}; let this user write there, or name another with {option}",
-                directory.display()
-            ))),
+    fn writable(&mut self, part: &str, directory: &Path, option: &str) {
+        let path = directory.display();
+        match try_to_write(directory) {
+            Ok(text) => self.passed(&format!("{part}: {path} {text}")),
+            Err(error) => {
+                let advice = format!("let this user write there, or use {option} to name another directory");
+                self.failed(&Error::cannot_so(format_args!("write in {path}"), advice)(error).of(part));
+            }
         }
     }
 
     fn end(mut self) -> Result<u8, Error> {
         if self.code == exit_code::PASSED {
-            self.right("nothing is wrong");
+            self.passed("nothing is wrong");
         }
-        match self.unwritten {
-            Some(error) => Err(Error { code: self.code.max(error.code), ..error }),
-            None => Ok(self.code),
+        if let Some(error) = self.unwritten.take() {
+            self.failed(&error);
         }
+        Ok(self.code)
     }
 }
 
@@ -114,12 +118,12 @@ pub fn slave(options: &SlaveOptions) -> Result<u8, Error> {
     report.configuration(&options.origin);
     let name = report.take(slave::name(options));
     if let Some(name) = &name {
-        report.right(&format!("name: {name}"));
+        report.passed(&format!("name: {name}"));
     }
     if let Some(labels) = report.take(slave::labels(options)) {
         let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let labels = if labels.is_empty() { "none".to_owned() } else { labels.join(", ") };
-        report.right(&format!("labels: {labels}"));
+        report.passed(&format!("labels: {labels}"));
     }
     if let Some(name) = &name
         && let Some(directory) = report.take(slave::work_dir_of(options.dir.as_deref(), name))
@@ -127,16 +131,18 @@ pub fn slave(options: &SlaveOptions) -> Result<u8, Error> {
         report.directory("work directory", &directory, "--dir");
     }
     if let Some(controller) = report.take(slave::controller(options)) {
-        let (subject, what) = (options.origin.subject("controller"), Use::Slave(name.as_deref().unwrap_or("NAME")));
-        let tls = report.security(&options.security, &subject, controller, what);
+        let (option, usage) = (options.origin.subject("controller"), Use::Slave(name.as_deref().unwrap_or("NAME")));
+        let tls = report.security(&options.security, &option, controller, usage);
         let address = with_port(controller);
-        let reached = match &tls {
-            Some(tls) => probe::reach(&address, tls.as_ref()),
-            None => probe::stands(&address).map(|()| "not asked who it is, for want of a certificate".to_owned()),
+        let result = match &tls {
+            Some(tls) => probe::controller(&address, tls.as_ref()),
+            None => {
+                probe::listener(&address).map(|()| "reached; its identity is not checked without a certificate".into())
+            }
         };
-        match reached {
-            Ok(text) => report.right(&format!("controller {address}: {text}")),
-            Err(why) => report.wrong(&Error::failed(format!("controller {address}: {why}"))),
+        match result {
+            Ok(text) => report.passed(&format!("controller {address}: {text}")),
+            Err(error) => report.failed(&error.of(format_args!("controller {address}"))),
         }
     }
     report.end()
@@ -147,23 +153,21 @@ pub fn controller(options: &ControllerOptions) -> Result<u8, Error> {
     let mut report = Report::default();
     report.configuration(&options.origin);
     let missing = || controller::no_address(&options.origin);
-    let subject = options.origin.subject("listen");
-    let checked = |listen: &String| {
-        address::check(listen, Way::Listen).map_err(|why| Error::usage(format!("{subject} {listen}: {why}")))
-    };
-    let listen = options.listen.as_ref().ok_or_else(missing).and_then(|listen| checked(listen).map(|()| listen));
+    let option = options.origin.subject("listen");
+    let listen = options.listen.as_ref().ok_or_else(missing);
+    let listen = listen.and_then(|listen| address::check(&option, listen, Way::Listen).map(|()| listen));
     if let Some(listen) = report.take(listen) {
-        report.security(&options.security, &options.origin.subject("listen"), listen, Use::Listen);
-        match may_listen(listen) {
-            Ok(text) => report.right(&format!("listen {}: {text}", with_port(listen))),
-            Err(why) => {
-                let subject = options.origin.subject("listen");
-                report.wrong(&Error::failed(format!("{subject} {listen}: {why}; choose an address of this machine")));
+        report.security(&options.security, &option, listen, Use::Listen);
+        match try_to_listen(listen) {
+            Ok(text) => report.passed(&format!("listen {}: {text}", with_port(listen))),
+            Err(error) => {
+                let (subject, advice) = (format!("{option} {listen}"), "choose an address of this machine".to_owned());
+                report.failed(&Error::Listen { subject, error, advice });
             }
         }
     }
-    if let Some(warning) = controller::useless_operators(options) {
-        report.wrong(&Error::failed(warning));
+    if let Some(warning) = controller::operators_without_tls(options) {
+        report.failed(&Error::failed(warning));
     }
     if let Some(directory) = &options.state_dir {
         report.directory("state directory", directory, "--state-dir");
@@ -174,32 +178,30 @@ pub fn controller(options: &ControllerOptions) -> Result<u8, Error> {
     report.end()
 }
 
-/// Listens at an address, and stops at once. Returns what was found, or why it cannot be listened on.
-fn may_listen(address: &str) -> Result<&'static str, String> {
-    let addresses = addresses_of(&with_port(address)).map_err(|why| why.words)?;
-    let mut why = "the name has no address".to_owned();
-    for address in addresses {
+/// Listens at an address for a moment. Returns what was found.
+fn try_to_listen(address: &str) -> Result<&'static str, ListenError> {
+    let mut last = ListenError::NoAddress;
+    for address in listen::addresses(address)? {
         match TcpListener::bind(address) {
             Ok(_) => return Ok("free"),
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                return Ok("in use, which is right if it is this controller that runs already");
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                return Ok("in use, which is right if this controller runs already");
             }
-            Err(error) => why = plain(&error),
+            Err(error) => last = ListenError::Refused(address, error),
         }
     }
-    Err(why)
+    Err(last)
 }
 
-/// Writes to a directory, or makes it, and removes that at once. Returns what is possible, or why it is not.
-fn writable(directory: &Path) -> Result<&'static str, String> {
-    let absolute = std::path::absolute(directory).map_err(|error| plain(&error))?;
-    let there = absolute.ancestors().find(|above| above.exists()).unwrap_or(Path::new("/"));
-    let trial = there.join(format!(".arete-check-{}", std::process::id()));
-    let tried = match there == absolute {
-        true => File::create_new(&trial).and_then(|mut file| file.write_all(b"a trial\n")),
-        false => fs::create_dir(&trial),
-    };
-    let removed = if there == absolute { fs::remove_file(&trial) } else { fs::remove_dir(&trial) };
-    tried.and(removed).map_err(|error| format!("{}: {}", there.display(), plain(&error)))?;
-    Ok(if there == absolute { "can be written" } else { "can be made" })
+/// Writes in a directory, or makes it, for a moment. Returns what is possible.
+fn try_to_write(directory: &Path) -> io::Result<&'static str> {
+    let absolute = std::path::absolute(directory)?;
+    let existing = absolute.ancestors().find(|above| above.exists()).unwrap_or(Path::new("/"));
+    let trial = existing.join(format!(".arete-check-{}", std::process::id()));
+    if existing == absolute {
+        File::create_new(&trial).and_then(|mut file| file.write_all(b"a trial\n")).and(fs::remove_file(&trial))?;
+        return Ok("can be written");
+    }
+    fs::create_dir(&trial).and(fs::remove_dir(&trial))?;
+    Ok("can be made")
 }

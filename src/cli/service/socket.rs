@@ -1,8 +1,9 @@
-//! The control socket of a slave: it is made in the first directory that can be used.
+//! The control socket of a slave, in the first directory that can be used.
 //!
-//! Only this user may be able to write in that directory.
+//! No other user must be able to write in that directory.
 
 use std::fs::{self, DirBuilder};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -13,86 +14,87 @@ use rustix::process::{Pid, test_kill_process};
 
 use crate::cli::error::Error;
 
-/// For this user alone.
+/// The mode of the directory.
 const MODE: u32 = 0o700;
 
 /// Listens in the first directory in which that is possible. `work` is the slave's own directory.
 pub fn listen(reactor: &mut Reactor, work: &Path) -> Result<(PathBuf, ListenerId), Error> {
-    let mut wrong = Vec::new();
-    for directory in places(work) {
+    let mut errors = Vec::new();
+    for directory in candidates(work) {
         match listen_in(reactor, &directory) {
             Ok(listening) => return Ok(listening),
-            Err(why) => {
-                log::info!("the control socket does not go to {}: {why}", directory.display());
-                wrong.push(format!("{}: {why}", directory.display()));
+            Err(error) => {
+                let error = format!("{}: {}", directory.display(), plain(&error));
+                log::info!("no control socket in {error}");
+                errors.push(error);
             }
         }
     }
     Err(Error::failed(format!(
-        "no place for the control socket: {}: name a directory of this user with a short path in XDG_RUNTIME_DIR",
-        wrong.join("; ")
+        "no place for the control socket: {}: set XDG_RUNTIME_DIR to a directory of this user with a short path",
+        errors.join("; ")
     )))
 }
 
-/// Returns the directories for sockets, best first. Any is good, because commands get the path in a variable.
-fn places(work: &Path) -> Vec<PathBuf> {
+/// Returns the directories for the socket, best first. Any will do, because commands get the path in a variable.
+fn candidates(work: &Path) -> Vec<PathBuf> {
     let uid = rustix::process::geteuid();
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
-    let mut places: Vec<PathBuf> = runtime.map(|runtime| runtime.join("arete")).into_iter().collect();
+    let mut candidates: Vec<PathBuf> = runtime.map(|runtime| runtime.join("arete")).into_iter().collect();
     if uid.is_root() {
-        // Not /run/arete, which is the controller's.
-        places.push("/run/arete-0".into());
+        // /run/arete is for the controller.
+        candidates.push("/run/arete-0".into());
     }
-    places.extend(["/tmp", "/var/tmp"].map(|top| Path::new(top).join(format!("arete-{}", uid.as_raw()))));
-    places.push(work.join(".sockets"));
-    places
+    candidates.extend(["/tmp", "/var/tmp"].map(|top| Path::new(top).join(format!("arete-{}", uid.as_raw()))));
+    candidates.push(work.join(".sockets"));
+    candidates
 }
 
-fn listen_in(reactor: &mut Reactor, directory: &Path) -> Result<(PathBuf, ListenerId), String> {
+fn listen_in(reactor: &mut Reactor, directory: &Path) -> io::Result<(PathBuf, ListenerId)> {
     let socket = directory.join(format!("{}.sock", std::process::id()));
     if socket.to_str().is_none() {
-        return Err("its name is not UTF-8".to_owned());
+        return Err(io::Error::other("its name is not UTF-8"));
     }
     make(directory)?;
     remove_dead(directory);
-    let listener = reactor.listen_unix(&socket).map_err(|error| plain(&error))?;
+    let listener = reactor.listen_unix(&socket)?;
     Ok((socket, listener))
 }
 
-/// Makes a directory that no other user can write. The directory above must be this user's or root's.
-fn make(directory: &Path) -> Result<(), String> {
+/// Makes a directory in which no other user can write. The directory above it must belong to this user or root.
+fn make(directory: &Path) -> io::Result<()> {
     let uid = rustix::process::geteuid().as_raw();
     let above = directory.parent().unwrap_or(Path::new("/"));
-    let owner = fs::metadata(above).map_err(|error| plain(&error))?.uid();
-    // If root made a directory in that of another user, that user could not use it.
+    let owner = fs::metadata(above)?.uid();
+    // If root made a directory in the runtime directory of another user, that user could not use it any more.
     if owner != uid && owner != 0 {
-        return Err(format!("{} belongs to user {owner}", above.display()));
+        return Err(io::Error::other(format!("{} belongs to user {owner}", above.display())));
     }
     match DirBuilder::new().mode(MODE).create(directory) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(plain(&error)),
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    let metadata = fs::symlink_metadata(directory).map_err(|error| plain(&error))?;
+    let metadata = fs::symlink_metadata(directory)?;
     if !metadata.is_dir() || metadata.uid() != uid || metadata.mode() & 0o022 != 0 {
-        return Err("it is not a directory of this user that nobody else can write".to_owned());
+        return Err(io::Error::other("it is not a directory in which only this user can write"));
     }
     Ok(())
 }
 
-/// Removes the sockets of slaves that were killed (`PID.sock`) and those of their commands (`PID.N.ear`). A socket
-/// stays while its process lives, because a slave that is starting does not listen yet.
+/// Removes the sockets of slaves that were killed (`PID.sock`) and of their commands (`PID.N.ear`). The sockets of a running
+/// process stay, because a slave that is starting does not listen yet.
 fn remove_dead(directory: &Path) {
     for path in fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()) {
-        let refused = |error: std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
+        let refused = |error: io::Error| error.kind() == ErrorKind::ConnectionRefused;
         let (pid, kind) = path.file_name().and_then(|name| name.to_str()?.split_once('.')).unwrap_or_default();
         let owner = pid.parse().ok().and_then(Pid::from_raw);
         let lives = |owner: Pid| test_kill_process(owner) != Err(rustix::io::Errno::SRCH);
-        let is_left = match kind.rsplit('.').next() {
+        let is_unused = match kind.rsplit('.').next() {
             Some("sock") => UnixStream::connect(&path).is_err_and(refused),
             Some("ear") => true,
             _ => false,
         };
-        if is_left && owner.is_some_and(|owner| !lives(owner)) {
+        if is_unused && owner.is_some_and(|owner| !lives(owner)) {
             let _ = fs::remove_file(&path);
         }
     }

@@ -1,7 +1,8 @@
-//! The runs in the state directory of a controller: those that go on, and those that are over.
+//! The runs in the state directory of a controller: those that continue, and those that are over.
 //!
-//! A run that cannot be read is logged and left as it is, and must not keep the controller from starting.
+//! A run that cannot be read is logged and skipped. It must not prevent the start of the controller.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,21 +12,21 @@ use arete::machine::ListenerId;
 use arete::reactor::plain;
 
 use crate::cli::error::Error;
-use crate::cli::run::event_log::Mend;
+use crate::cli::run::event_log::Repair;
 use crate::cli::service::options::ControllerOptions;
 use crate::cli::{directory, ledger, remove};
 
-/// The directory below the state directory that has a directory for each run.
+/// The subdirectory with a directory for each run.
 const RUNS: &str = "runs";
 
 /// The runs that were found.
 #[derive(Default)]
 struct Found {
-    going: Vec<(PathBuf, Past)>,
+    unfinished: Vec<(PathBuf, Past)>,
     over: Vec<Archived>,
 }
 
-/// Makes a controller take tests, and gives it the runs that an earlier controller left in `directory`.
+/// Makes a controller accept tests, and gives it the runs that an earlier controller left in `directory`.
 pub fn hosting(
     controller: Controller,
     directory: &Path,
@@ -46,50 +47,49 @@ pub fn hosting(
         wall_offset: keep.wall_offset,
     };
     let mut controller = controller.hosting(config);
-    let Found { going, over } = find(&runs)?;
-    for (directory, past) in going {
-        if let Err(why) = controller.take_up(&directory, &past, &mut Mend::of(directory.join(EVENTS))) {
-            left_aside(&directory, &why.to_string());
+    let Found { unfinished, over } = find(&runs)?;
+    for (directory, past) in unfinished {
+        if let Err(error) = controller.take_up(&directory, &past, &mut Repair::of(directory.join(EVENTS))) {
+            log_skipped(&directory, &error);
         }
     }
     Ok(controller.remembering(over))
 }
 
 fn find(runs: &Path) -> Result<Found, Error> {
-    let cannot = |path: &Path, error: std::io::Error| {
-        Error::failed(format!("cannot read {}: {error}", path.display(), error = plain(&error)))
-    };
     let mut found = Found::default();
-    for entry in fs::read_dir(runs).map_err(|error| cannot(runs, error))?.flatten() {
+    let entries = fs::read_dir(runs).map_err(Error::cannot(format_args!("read {}", runs.display())))?;
+    for entry in entries.flatten() {
         let directory = entry.path();
-        if let Some(shelved) = fs::read(directory.join(OVER)).ok().and_then(|json| serde_json::from_slice(&json).ok()) {
-            found.over.push(shelved);
-            // The controller was killed before it had removed them.
+        if let Some(archived) = fs::read(directory.join(OVER)).ok().and_then(|json| serde_json::from_slice(&json).ok())
+        {
+            found.over.push(archived);
+            // A controller that was killed may not have removed the resources.
             let _ = remove::tree(&directory.join(RESOURCES));
         } else if directory.join(FILE).is_file() {
             match ledger::past(&directory) {
-                Ok(Some(past)) => found.going.push((directory, past)),
-                // The run had not begun.
+                Ok(Some(past)) => found.unfinished.push((directory, past)),
+                // The run had not started.
                 Ok(None) => remove(&directory),
-                Err(error) => left_aside(&directory, &error.message),
+                Err(error) => log_skipped(&directory, &error),
             }
         } else if directory.join(RESOURCES).is_dir() {
-            // The controller was killed while the test was handed in, so its operator knows of no run.
+            // The controller was killed while the test was handed in, so the operator has no run either.
             remove(&directory);
         }
     }
-    found.going.sort_by_key(|(_, past)| past.place_in_queue());
-    found.over.sort_by_key(|shelved: &Archived| shelved.since);
+    found.unfinished.sort_by_key(|(_, past)| past.place_in_queue());
+    found.over.sort_by_key(|archived: &Archived| archived.since);
     Ok(found)
 }
 
 fn remove(directory: &Path) {
     if let Err(error) = remove::tree(directory) {
-        log::warn!("{} stays: {}", directory.display(), plain(&error));
+        log::warn!("cannot remove {}: {}", directory.display(), plain(&error));
     }
 }
 
-/// Logs that a run cannot go on. The others do.
-fn left_aside(directory: &Path, why: &str) {
-    log::error!("the run in {} is left aside: {why}; remove the directory if nobody needs it", directory.display());
+/// Logs that a run is skipped.
+fn log_skipped(directory: &Path, why: &dyn Display) {
+    log::error!("the run in {} is left aside: {why}; remove the directory if you do not need it", directory.display());
 }

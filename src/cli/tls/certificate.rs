@@ -1,11 +1,13 @@
-//! What a certificate says: its names, its roles, and until when it is valid.
+//! The content of a certificate: its names, its roles and its validity.
 
 use std::net::IpAddr;
 
 use arete::session;
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
+use x509_parser::error::X509Error;
 use x509_parser::extensions::GeneralName;
+use x509_parser::nom::Err::{Error as Broken, Failure, Incomplete};
 use x509_parser::prelude::FromDer;
 
 /// The most names of a certificate that are read.
@@ -14,13 +16,13 @@ const NAMES_MAX: usize = 256;
 /// The parts of a certificate that arete reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
-    /// The names and addresses of its subject alternative name that are valid for a host.
+    /// The names and addresses in its subject alternative name that are valid for a host.
     pub names: Vec<Box<str>>,
-    /// Extended key usage of a server, which a controller needs. Absent: it has none.
+    /// Its extended key usage allows servers. A controller needs this; without an extended key usage it is not set.
     pub is_controllers: bool,
-    /// Extended key usage of a client, which every other machine needs. Absent: it has any.
+    /// Its extended key usage allows clients. Every other machine needs this; without an extended key usage it is set.
     pub is_machines: bool,
-    /// As hexadecimal digits.
+    /// In hexadecimal digits.
     pub serial: String,
     /// In seconds since 1970.
     pub from: i64,
@@ -28,9 +30,12 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    pub fn read(der: &[u8]) -> Result<Certificate, String> {
-        let (_, parsed) = X509Certificate::from_der(der).map_err(|error| format!("it is no certificate: {error}"))?;
-        let usage = parsed.extended_key_usage().map_err(|error| error.to_string())?;
+    pub fn read(der: &[u8]) -> Result<Certificate, X509Error> {
+        let (_, parsed) = X509Certificate::from_der(der).map_err(|error| match error {
+            Incomplete(_) => X509Error::InvalidCertificate,
+            Broken(error) | Failure(error) => error,
+        })?;
+        let usage = parsed.extended_key_usage()?;
         Ok(Certificate {
             names: names(&parsed),
             is_controllers: usage.as_ref().is_some_and(|usage| usage.value.server_auth),
@@ -66,7 +71,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from)
 }
 
-/// Returns a serial number without the leading zero that only makes it positive.
+/// Returns a serial number in hexadecimal digits, without the leading zero that makes it positive.
 pub fn hex(serial: &[u8]) -> String {
     let from = serial.iter().position(|byte| *byte != 0).unwrap_or(serial.len());
     serial[from..].iter().map(|byte| format!("{byte:02x}")).collect()
@@ -94,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_proves_nothing() {
+    fn data_that_is_not_a_certificate_proves_nothing() {
         assert!(Certificate::read(b"garbage").is_err());
         assert!(proven_names(&CertificateDer::from(vec![0x30, 0x82, 0xff, 0xff])).is_empty());
     }

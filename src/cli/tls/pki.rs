@@ -1,8 +1,7 @@
 //! `arete pki`: an authority for a lab, and the certificates of its machines.
 //!
-//! An authority is a directory: `ca.pem` and `ca.key`, `crl.pem` with what was revoked, `.issued/SERIAL.pem` with every
-//! certificate that was issued, and for each name a directory to be copied to its machine, in the form that `--tls`
-//! takes.
+//! An authority is a directory with `ca.pem` and `ca.key`, `crl.pem` with the revoked certificates, `.issued/SERIAL.pem` for
+//! every certificate that was issued, and for each name a directory to be copied to its machine and used with `--tls`.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write;
@@ -24,7 +23,7 @@ use rustls::pki_types::pem::PemObject;
 use time::OffsetDateTime;
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
-use crate::cli::error::{Error, complain, shown};
+use crate::cli::error::{Error, FromIo, complain, shown};
 use crate::cli::random::random;
 use crate::cli::source::{self, Takes, Unread};
 use crate::cli::stdout::print;
@@ -35,16 +34,16 @@ use crate::cli::{lock, owned};
 /// The file of the authority's key.
 const AUTHORITY_KEY: &str = "ca.key";
 
-/// The directory with copies of all certificates. No name of a machine begins with a dot.
+/// The directory with copies of all certificates. Names of machines cannot begin with a dot.
 const ISSUED: &str = ".issued";
 
-/// The days for which an authority is valid, and a revocation list too, because no peer rejects an old list.
+/// The validity of an authority and of its revocation lists, in days. An old list is accepted by all peers.
 const AUTHORITY_DAYS: u64 = 3650;
 
-/// The days for which a certificate is valid by default.
+/// The default validity of a certificate, in days.
 const DAYS: u64 = 365;
 
-/// The time before its issue from which a certificate is valid, because clocks may be a little behind.
+/// The time before its issue from which a certificate is valid, because the clocks of other machines may be behind.
 const BEFORE: Duration = Duration::from_secs(3600);
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -52,46 +51,46 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// The longest certificate that this authority makes, in bytes.
 const PEM_MAX: u64 = 1024 * 1024;
 
-/// The modes of files that every user may read, and of those that only this user may.
+/// The modes of files that every user can read, and of those that only this user can read.
 const PUBLIC: u32 = 0o644;
 const SECRET: u32 = 0o600;
 
 #[derive(Subcommand)]
 pub enum PkiSub {
-    /// Make an authority that signs the certificates of a lab
+    /// Create an authority, which signs the certificates of a lab
     Init {
-        /// Its directory, new or empty; who can read it can be anybody in the lab
+        /// The directory, new or empty; a user who can read it can act as any machine of the lab
         dir: PathBuf,
     },
-    /// Make a key and a certificate, in DIR/NAME, to be copied to one machine
+    /// Issue a key and a certificate in DIR/NAME, to be copied to one machine
     Issue {
-        /// The authority's directory
+        /// The directory of the authority
         dir: PathBuf,
-        /// The machine: the name of its slave, and of its members
+        /// The name of the machine, which its slave and its members must have
         name: String,
-        /// It may be a controller
+        /// Issue a certificate for a controller
         #[arg(long)]
         controller: bool,
-        /// Also for this address or host name: those by which a controller is dialled, or under which members act
+        /// Add an IP address or a host name, to which others connect, or under which members act
         #[arg(long = "address", value_name = "ADDRESS")]
         addresses: Vec<String>,
-        /// It is valid for so many days [default: 365]
+        /// The validity in days [default: 365]
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=AUTHORITY_DAYS))]
         days: Option<u64>,
     },
-    /// Show all certificates that were issued
+    /// List all certificates that were issued
     List {
-        /// The authority's directory
+        /// The directory of the authority
         dir: PathBuf,
-        /// One JSON object a line
+        /// Print one JSON object on each line
         #[arg(long)]
         json: bool,
     },
-    /// Have nobody accept the certificates of a name any longer
+    /// Revoke all certificates of a name, or one by its serial number
     Revoke {
-        /// The authority's directory
+        /// The directory of the authority
         dir: PathBuf,
-        /// The machine, or the serial number of one certificate
+        /// The name of the machine, or the serial number of one certificate
         name: String,
     },
 }
@@ -103,7 +102,7 @@ pub fn run(sub: PkiSub) -> Result<u8, Error> {
             Authority::open(&dir)?.issue(&name, controller, &addresses, days.unwrap_or(DAYS))?;
             if controller && addresses.is_empty() {
                 log::warn!(
-                    "it is for {name} alone: who dials that controller by an address needs --address ADDRESS here"
+                    "the certificate is only for the name {name}: use --address ADDRESS if others connect to an address"
                 );
             }
         }
@@ -113,11 +112,11 @@ pub fn run(sub: PkiSub) -> Result<u8, Error> {
     Ok(exit_code::PASSED)
 }
 
-fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Error {
-    Error::failed(format!("cannot {what} {}: {}", path.display(), plain(error)))
+fn cannot(action: &str, path: &Path) -> FromIo {
+    Error::cannot(format_args!("{action} {}", path.display()))
 }
 
-/// Makes a file, or replaces it as a whole. It has this mode at any time.
+/// Makes or replaces a file atomically. The file has this mode at any time.
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
     let fresh = path.with_extension(format!("{:016x}", random()));
     let mut options = OpenOptions::new();
@@ -128,56 +127,56 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
     });
     written.map_err(|error| {
         let _ = fs::remove_file(&fresh);
-        cannot("write", path, &error)
+        cannot("write", path)(error)
     })
 }
 
 fn make_dir(path: &Path, mode: u32) -> Result<(), Error> {
     let made = DirBuilder::new().recursive(true).mode(mode).create(path);
-    made.map_err(|error| cannot("make", path, &error))
+    made.map_err(cannot("make", path))
 }
 
 fn init(dir: &Path) -> Result<(), Error> {
     make_dir(dir, 0o700)?;
-    let mut entries = fs::read_dir(dir).map_err(|error| cannot("read", dir, &error))?;
+    let mut entries = fs::read_dir(dir).map_err(cannot("read", dir))?;
     if entries.next().is_some() {
         return Err(Error::failed(format!(
-            "{}: there is something in it already: an authority gets a directory of its own",
+            "{}: the directory is not empty: an authority needs a new directory",
             dir.display()
         )));
     }
-    let key = KeyPair::generate().map_err(failed)?;
+    let key = KeyPair::generate().map_err(cannot_sign)?;
     let mut params = valid(AUTHORITY_DAYS);
     params.distinguished_name.push(DnType::CommonName, format!("arete authority {:08x}", random() as u32));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let certificate = params.self_signed(&key).map_err(failed)?;
+    let certificate = params.self_signed(&key).map_err(cannot_sign)?;
     write(&dir.join(AUTHORITY_KEY), &key.serialize_pem(), SECRET)?;
     write(&dir.join(AUTHORITY_FILE), &certificate.pem(), PUBLIC)?;
     make_dir(&dir.join(ISSUED), 0o700)?;
     Authority::open(dir)?.write_revoked(Vec::new(), 1)?;
-    print(format!("{}: an authority; keep it where nobody else can read it\n", dir.display()))
+    print(format!("{}: an authority; keep it where no other user can read it\n", dir.display()))
 }
 
-/// Returns the parameters of a certificate, valid from now on for at most [`AUTHORITY_DAYS`].
+/// Returns the parameters of a certificate that is valid from now for a number of days, at most [`AUTHORITY_DAYS`].
 fn valid(days: u64) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.not_before = at(wall_clock()) - BEFORE;
     params.not_after = at(wall_clock()) + DAY * days as u32;
     let serial = [random().to_be_bytes(), random().to_be_bytes()].concat();
-    // Positive, and never shorter.
+    // The first bits keep it positive and its length constant.
     params.serial_number = Some(SerialNumber::from([&[serial[0] & 0x3f | 0x40], &serial[1..]].concat()));
     params.use_authority_key_identifier_extension = true;
     params
 }
 
-/// Returns a time in the type of rcgen.
+/// Converts a time to the type of rcgen.
 fn at(seconds: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
-fn failed(error: rcgen::Error) -> Error {
+fn cannot_sign(error: rcgen::Error) -> Error {
     Error::failed(format!("cannot make a certificate: {error}"))
 }
 
@@ -196,7 +195,7 @@ struct Revoked {
     entries: Vec<(Vec<u8>, i64)>,
 }
 
-/// An authority, for this process alone as long as this value lives.
+/// An authority, locked as long as this value lives.
 struct Authority {
     dir: PathBuf,
     pem: String,
@@ -210,7 +209,7 @@ impl Authority {
         let key_path = dir.join(AUTHORITY_KEY);
         let no_authority = |error: std::io::Error| {
             Error::failed(format!(
-                "{}: {}: it is no authority's directory: \"arete pki init DIR\" makes one",
+                "{}: {}: it is not the directory of an authority: create one with \"arete pki init DIR\"",
                 key_path.display(),
                 plain(&error)
             ))
@@ -219,15 +218,15 @@ impl Authority {
         let metadata = lock.metadata().map_err(no_authority)?;
         if metadata.mode() & OTHERS != 0 {
             return Err(Error::failed(format!(
-                "{path}: others than its owner may read the key of the authority: \"chmod 600 {path}\" forbids that; if \
-                 somebody may have, make another authority",
+                "{path}: users other than its owner can read the key of the authority: run \"chmod 600 {path}\"; if somebody \
+                 may have read it, create another authority",
                 path = key_path.display()
             )));
         }
-        owned::relies_on(&metadata).map_err(|foreign| Error::failed(foreign.of(&key_path)))?;
-        owned::relies_on_names_in(dir).map_err(|foreign| Error::failed(foreign.of(dir)))?;
-        lock::wait(&lock, &key_path).map_err(|error| cannot("lock", &key_path, &error))?;
-        let read = |path: &Path| fs::read_to_string(path).map_err(|error| cannot("read", path, &error));
+        owned::relies_on(&metadata).map_err(Error::foreign("", &key_path))?;
+        owned::relies_on_names_in(dir).map_err(Error::foreign("", dir))?;
+        lock::wait(&lock, &key_path).map_err(cannot("lock", &key_path))?;
+        let read = |path: &Path| fs::read_to_string(path).map_err(cannot("read", path));
         let pem = read(&dir.join(AUTHORITY_FILE))?;
         let wrong = |path: &Path, error: &dyn std::fmt::Display| Error::failed(format!("{}: {error}", path.display()));
         let key = KeyPair::from_pem(&read(&key_path)?).map_err(|error| wrong(&key_path, &error))?;
@@ -237,13 +236,16 @@ impl Authority {
         let issuer = Issuer::from_ca_cert_der(&der, key).map_err(|error| wrong(&dir.join(AUTHORITY_FILE), &error))?;
         if own.until < wall_clock() {
             let ended = date(own.until);
-            return Err(wrong(dir, &format!("the authority ended at {ended}: make another with \"arete pki init\"")));
+            return Err(wrong(
+                dir,
+                &format!("the authority expired at {ended}: create another with \"arete pki init\""),
+            ));
         }
         Ok(Authority { dir: dir.to_owned(), pem, issuer, until: own.until, _lock: lock })
     }
 
     fn issue(&self, name: &str, controller: bool, addresses: &[String], days: u64) -> Result<(), Error> {
-        check_name("a certificate's owner", name).map_err(|error| Error::usage(error.to_string()))?;
+        check_name("the owner of a certificate", name).map_err(Error::usage)?;
         let mut params = valid(days);
         params.not_after = params.not_after.min(at(self.until));
         params.distinguished_name.push(DnType::CommonName, name);
@@ -257,11 +259,14 @@ impl Authority {
         }
         let own = self.dir.join(name);
         if own.exists() && !own.is_dir() {
-            return Err(Error::usage(format!("{}: it is a file of the authority: take another name", own.display())));
+            return Err(Error::usage(format!(
+                "{}: the authority has a file of this name: use another name",
+                own.display()
+            )));
         }
-        let former = self.issued()?.into_iter().filter(|issued| issued.name == name && issued.is_good()).count();
-        let key = KeyPair::generate().map_err(failed)?;
-        let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
+        let valid = self.issued()?.into_iter().filter(|issued| issued.name == name && issued.is_good()).count();
+        let key = KeyPair::generate().map_err(cannot_sign)?;
+        let certificate = params.signed_by(&key, &self.issuer).map_err(cannot_sign)?;
         let serial = params.serial_number.as_ref().map(|serial| hex(serial.as_ref())).unwrap_or_default();
         make_dir(&self.dir.join(ISSUED), 0o700)?;
         write(&self.dir.join(ISSUED).join(format!("{serial}.pem")), &certificate.pem(), PUBLIC)?;
@@ -272,11 +277,11 @@ impl Authority {
         self.copy_revoked_to(&own)?;
         let until = date(params.not_after.unix_timestamp());
         print(format!("{}: for {name} until {until}; copy it to that machine, for --tls\n", own.display()))?;
-        if former > 0 {
-            let (dir, many) = (self.dir.display(), if former == 1 { "certificate is" } else { "certificates are" });
-            complain(&format!(
-                "{former} former {many} still good for {name}: \"arete pki list {dir}\" shows the serial numbers, \
-                 \"arete pki revoke {dir} SERIAL\" takes one back"
+        if valid > 0 {
+            let (dir, are) = (self.dir.display(), if valid == 1 { "certificate is" } else { "certificates are" });
+            complain(format_args!(
+                "{valid} earlier {are} still valid for {name}: \"arete pki list {dir}\" shows the serial numbers, \
+                 \"arete pki revoke {dir} SERIAL\" revokes one"
             ));
         }
         Ok(())
@@ -288,13 +293,13 @@ impl Authority {
         let dir = self.dir.join(ISSUED);
         let entries = match fs::read_dir(&dir) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other.map_err(|error| cannot("read", &dir, &error))?,
+            other => other.map_err(cannot("read", &dir))?,
         };
         let mut issued = Vec::new();
         for path in entries.flatten().map(|entry| entry.path()) {
             // Other files in the directory are ignored.
             let bytes = match source::read(&path, PEM_MAX, Takes::Files) {
-                Err(Unread::Io(error)) => return Err(cannot("read", &path, &error)),
+                Err(Unread::Io(error)) => return Err(cannot("read", &path)(error)),
                 Err(_) => continue,
                 Ok(bytes) => bytes,
             };
@@ -326,17 +331,17 @@ impl Authority {
 
     fn revoke(&self, name: &str) -> Result<(), Error> {
         let issued = self.issued()?;
-        let meant = |issued: &&Issued| issued.name == name || issued.certificate.serial == name;
-        let these: Vec<&Issued> = issued.iter().filter(meant).collect();
-        if these.is_empty() {
+        let is_named = |issued: &&Issued| issued.name == name || issued.certificate.serial == name;
+        let named: Vec<&Issued> = issued.iter().filter(is_named).collect();
+        if named.is_empty() {
             return Err(Error::failed(format!(
-                "{}: no certificate was issued for {}; \"arete pki list\" shows them all",
+                "{}: no certificate was issued for {}: \"arete pki list\" shows all certificates",
                 self.dir.display(),
                 shown(name)
             )));
         }
         let mut list = self.revoked()?;
-        let fresh: Vec<&&Issued> = these.iter().filter(|issued| issued.revoked.is_none()).collect();
+        let fresh: Vec<&&Issued> = named.iter().filter(|issued| issued.revoked.is_none()).collect();
         for issued in &fresh {
             list.entries.push((unhex(&issued.certificate.serial), wall_clock()));
         }
@@ -347,11 +352,11 @@ impl Authority {
             }
         }
         print(format!(
-            "{} revoked; copy {} to the --tls directory of every machine, and have its controller or slave reload (SIGHUP), or start it anew\n",
+            "{} revoked; copy {} to the --tls directory of every machine, and reload its controller or slave with SIGHUP\n",
             match fresh.len() {
-                0 => "nothing more to be".to_owned(),
+                0 => "no more certificates".to_owned(),
                 1 => "1 certificate".to_owned(),
-                many => format!("{many} certificates"),
+                count => format!("{count} certificates"),
             },
             self.dir.join(REVOKED_FILE).display()
         ))
@@ -363,7 +368,7 @@ impl Authority {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(Revoked { number: 0, entries: Vec::new() });
             }
-            other => other.map_err(|error| cannot("read", &path, &error))?,
+            other => other.map_err(cannot("read", &path))?,
         };
         let damaged = || Error::failed(format!("{}: there is no revocation list in it, in PEM", path.display()));
         let der = rustls::pki_types::CertificateRevocationListDer::from_pem_slice(&bytes).map_err(|_| damaged())?;
@@ -391,7 +396,7 @@ impl Authority {
             revoked_certs: revoked_certs.collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
-        let list = params.signed_by(&self.issuer).and_then(|list| list.pem()).map_err(failed)?;
+        let list = params.signed_by(&self.issuer).and_then(|list| list.pem()).map_err(cannot_sign)?;
         write(&self.dir.join(REVOKED_FILE), &list, PUBLIC)
     }
 
@@ -400,7 +405,7 @@ impl Authority {
         match fs::read_to_string(&path) {
             Ok(list) => write(&dir.join(REVOKED_FILE), &list, PUBLIC),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(cannot("read", &path, &error)),
+            Err(error) => Err(cannot("read", &path)(error)),
         }
     }
 }

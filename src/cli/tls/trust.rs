@@ -1,17 +1,17 @@
-//! Which certificates this machine accepts: those of the authorities in `ca.pem`, except what they have revoked in
-//! `crl.pem`.
+//! The certificates that this machine accepts: an authority in `ca.pem` signed them, and no list in `crl.pem` revokes them.
 //!
-//! A list of revoked certificates is verified here, when it is read. Otherwise TLS would notice a wrong signature only
-//! at the next handshake, and then reject every peer.
+//! The signature of a list must be verified when the list is read. Otherwise TLS would detect a wrong one only at the next
+//! handshake, and then reject every peer.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error as TlsError, RootCertStore, SignatureScheme,
 };
@@ -22,19 +22,63 @@ use x509_parser::revocation_list::CertificateRevocationList;
 
 use crate::cli::tls::certificate::{Certificate, hex};
 
-/// What is wrong with a file of the directory.
+/// Why `ca.pem` or `crl.pem` is not valid. Lists are numbered from 1.
 #[derive(Debug)]
 pub enum TrustError {
-    Authorities(String),
-    Lists(String),
+    /// `ca.pem` has a certificate that is not of an authority.
+    NotAnAuthority(TlsError),
+    /// Every authority in `ca.pem` was revoked.
+    AllRevoked,
+    /// `crl.pem` has only lists of these other authorities.
+    OtherLists(String),
+    Damaged(usize),
+    /// Two lists are of the same authority.
+    SameIssuer(usize, usize, String),
+    WrongSignature(usize, String),
+    /// The key usage of this issuer does not allow lists.
+    KeyUsage(usize, String),
 }
+
+impl TrustError {
+    /// Whether the error is in `crl.pem`, not in `ca.pem`.
+    pub fn is_about_lists(&self) -> bool {
+        !matches!(self, TrustError::NotAnAuthority(_) | TrustError::AllRevoked)
+    }
+}
+
+impl fmt::Display for TrustError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TrustError::NotAnAuthority(error) => {
+                write!(f, "a certificate in it is not valid for an authority: {error}")
+            }
+            TrustError::AllRevoked => f.write_str("all authorities in it were revoked"),
+            TrustError::OtherLists(issuers) => write!(
+                f,
+                "it has lists of {issuers} only, and of no authority of ca.pem: every peer would be rejected; copy the \
+                 crl.pem of that authority"
+            ),
+            TrustError::Damaged(nr) => write!(f, "list {nr} in it is damaged: copy the file again"),
+            TrustError::SameIssuer(one, other, issuer) => {
+                write!(f, "lists {one} and {other} are both of {issuer}: remove the older one")
+            }
+            TrustError::WrongSignature(nr, issuer) => {
+                write!(f, "the signature of list {nr} is not that of {issuer}: copy the authority's crl.pem again")
+            }
+            TrustError::KeyUsage(nr, issuer) => {
+                write!(f, "list {nr} is of {issuer}, whose key usage does not allow lists (cRLSign)")
+            }
+        }
+    }
+}
+
+impl std::error::Error for TrustError {}
 
 /// Authorities and their revocation lists, verified.
 pub struct Trust {
     authorities: Arc<RootCertStore>,
     lists: Vec<CertificateRevocationListDer<'static>>,
     provider: Arc<CryptoProvider>,
-    /// Warnings.
     warnings: Vec<String>,
 }
 
@@ -60,32 +104,28 @@ impl Trust {
             match list.verify(&known, &provider)? {
                 true => verified.push(list),
                 false => warnings.push(format!(
-                    "list {} is of {}, whose certificate is neither in ca.pem nor in cert.pem: it can be verified only \
-                     when somebody shows that certificate",
+                    "list {} is of {}, whose certificate is neither in ca.pem nor in cert.pem: it is verified only when a \
+                     peer sends that certificate",
                     list.nr, list.issuer
                 )),
             }
         }
         if verified.is_empty() && !read.is_empty() {
-            let whose = read.iter().map(|list| list.issuer.as_str()).collect::<Vec<_>>().join("; ");
-            return Err(TrustError::Lists(format!(
-                "it holds lists of {whose} alone, and of no authority of ca.pem: everybody would be turned away; copy the \
-                 crl.pem of that authority"
-            )));
+            let issuers: Vec<_> = read.iter().map(|list| list.issuer.as_str()).collect();
+            return Err(TrustError::OtherLists(issuers.join("; ")));
         }
         let mut store = RootCertStore::empty();
         for (der, authority) in authorities.iter().zip(authorities.iter().map(|der| X509Certificate::from_der(der))) {
             let authority = authority.ok().map(|(_, authority)| authority);
             if let Some(authority) = authority.filter(|authority| verified.iter().any(|list| list.revokes(authority))) {
-                // A verifier never checks whether a certificate that it starts from was revoked.
+                // A verifier does not check whether its trust anchors were revoked.
                 warnings.push(format!("{} in ca.pem was revoked: it is not trusted", authority.subject()));
                 continue;
             }
-            let added = store.add(der.clone());
-            added.map_err(|error| TrustError::Authorities(format!("it is no authority's certificate: {error}")))?;
+            store.add(der.clone()).map_err(TrustError::NotAnAuthority)?;
         }
         if store.is_empty() {
-            return Err(TrustError::Authorities("all authorities in it were revoked".to_owned()));
+            return Err(TrustError::AllRevoked);
         }
         drop(read);
         Ok(Trust { authorities: Arc::new(store), lists, provider, warnings })
@@ -95,44 +135,43 @@ impl Trust {
         &self.warnings
     }
 
-    /// Returns what verifies the certificates of peers that connect.
-    pub fn of_clients(&self) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    /// Returns the verifier for the certificates of peers that connect.
+    pub fn of_clients(&self) -> Result<Arc<dyn ClientCertVerifier>, VerifierBuilderError> {
         let verifier = |whole: bool| {
-            let begun = WebPkiClientVerifier::builder_with_provider(self.authorities.clone(), self.provider.clone())
+            let builder = WebPkiClientVerifier::builder_with_provider(self.authorities.clone(), self.provider.clone())
                 .with_crls(self.lists.iter().cloned());
-            let begun = match whole {
-                true => begun.allow_unknown_revocation_status(),
-                false => begun.only_check_end_entity_revocation(),
-            };
-            begun.build().map_err(|error| error.to_string())
+            match whole {
+                true => builder.allow_unknown_revocation_status().build(),
+                false => builder.only_check_end_entity_revocation().build(),
+            }
         };
         Ok(Arc::new(WholeChain { own: verifier(false)?, whole: verifier(true)? }))
     }
 
-    /// Returns what verifies the certificates of controllers, which must have that role.
-    pub fn of_controllers(&self) -> Result<Arc<dyn ServerCertVerifier>, String> {
+    /// Returns the verifier for the certificates of controllers, which must have that role.
+    pub fn of_controllers(&self) -> Result<Arc<dyn ServerCertVerifier>, VerifierBuilderError> {
         let verifier = |whole: bool| {
-            let begun = WebPkiServerVerifier::builder_with_provider(self.authorities.clone(), self.provider.clone())
+            let builder = WebPkiServerVerifier::builder_with_provider(self.authorities.clone(), self.provider.clone())
                 .with_crls(self.lists.iter().cloned());
-            let begun = match whole {
-                true => begun.allow_unknown_revocation_status(),
-                false => begun.only_check_end_entity_revocation(),
-            };
-            begun.build().map_err(|error| error.to_string())
+            match whole {
+                true => builder.allow_unknown_revocation_status().build(),
+                false => builder.only_check_end_entity_revocation().build(),
+            }
         };
-        Ok(Arc::new(ControllersAlone(WholeChain { own: verifier(false)?, whole: verifier(true)? })))
+        Ok(Arc::new(ControllersOnly { chain: WholeChain { own: verifier(false)?, whole: verifier(true)? } }))
     }
 }
 
-/// The certificate of an authority. A verifier may start from it.
+/// The certificate of an authority.
 struct Authority<'a> {
+    /// It is in `ca.pem`, so it is trusted.
     is_anchor: bool,
     parsed: X509Certificate<'a>,
 }
 
-/// A revocation list of the file, and the authority that it names.
+/// A revocation list, and the authority that it names.
 struct List<'a> {
-    /// Its number in the file, from 1.
+    /// The number in the file, from 1.
     nr: usize,
     der: &'a [u8],
     issuer: String,
@@ -144,14 +183,10 @@ fn read_lists<'a>(lists: &'a [CertificateRevocationListDer<'static>]) -> Result<
     let mut read: Vec<List<'a>> = Vec::new();
     for (ix, der) in lists.iter().enumerate() {
         let (nr, der) = (ix + 1, der.as_ref());
-        let (_, parsed) = CertificateRevocationList::from_der(der)
-            .map_err(|_| TrustError::Lists(format!("list {nr} in it is damaged: copy the file again")))?;
+        let (_, parsed) = CertificateRevocationList::from_der(der).map_err(|_| TrustError::Damaged(nr))?;
         let list = List { nr, der, issuer: parsed.issuer().to_string(), parsed };
-        if let Some(other) = read.iter().find(|other| other.is_instead_of(&list)) {
-            return Err(TrustError::Lists(format!(
-                "lists {} and {nr} are both of {}: take the older one out",
-                other.nr, list.issuer
-            )));
+        if let Some(other) = read.iter().find(|other| other.replaces(&list)) {
+            return Err(TrustError::SameIssuer(other.nr, nr, list.issuer));
         }
         read.push(list);
     }
@@ -160,7 +195,7 @@ fn read_lists<'a>(lists: &'a [CertificateRevocationListDer<'static>]) -> Result<
 
 impl List<'_> {
     /// Whether both lists are of the same authority, for all its certificates.
-    fn is_instead_of(&self, other: &List<'_>) -> bool {
+    fn replaces(&self, other: &List<'_>) -> bool {
         let is_part = |list: &List<'_>| {
             let mut extensions = list.parsed.extensions().iter();
             extensions.any(|it| matches!(it.parsed_extension(), ParsedExtension::IssuingDistributionPoint(_)))
@@ -177,17 +212,11 @@ impl List<'_> {
         }
         let signed = |it: &&&Authority<'_>| is_signed(self.der, it.parsed.public_key().raw, provider).unwrap_or(false);
         let Some(signer) = candidates.iter().find(signed) else {
-            return Err(TrustError::Lists(format!(
-                "the signature of list {} is not that of {}: copy the authority's crl.pem again",
-                self.nr, self.issuer
-            )));
+            return Err(TrustError::WrongSignature(self.nr, self.issuer.clone()));
         };
         let usage = signer.parsed.key_usage().ok().flatten();
         if !signer.is_anchor && usage.is_some_and(|usage| !usage.value.crl_sign()) {
-            return Err(TrustError::Lists(format!(
-                "list {} is of {}, whose key usage does not allow it to sign lists (cRLSign)",
-                self.nr, self.issuer
-            )));
+            return Err(TrustError::KeyUsage(self.nr, self.issuer.clone()));
         }
         Ok(true)
     }
@@ -201,8 +230,8 @@ impl List<'_> {
     }
 }
 
-/// Whether the key of this `SubjectPublicKeyInfo` has signed this list, by the same algorithms as in a handshake.
-/// `None`: one of them is not DER.
+/// Whether the key of this `SubjectPublicKeyInfo` has signed this list, with an algorithm of the handshake. Returns `None` if
+/// one of them is not DER.
 fn is_signed(list: &[u8], key: &[u8], provider: &CryptoProvider) -> Option<bool> {
     let (list, _) = element(list)?;
     let (message, rest) = element(list.inside)?;
@@ -220,13 +249,15 @@ fn is_signed(list: &[u8], key: &[u8], provider: &CryptoProvider) -> Option<bool>
     }))
 }
 
-/// An element of DER: with its head, and its content.
+/// An element of DER.
 struct Element<'a> {
+    /// With its header.
     whole: &'a [u8],
+    /// The content.
     inside: &'a [u8],
 }
 
-/// Splits off the first element.
+/// Splits off the first element. Returns `None` if the bytes are not a whole element.
 fn element(bytes: &[u8]) -> Option<(Element<'_>, &[u8])> {
     let first = usize::from(*bytes.get(1)?);
     let (length, head) = match first {
@@ -241,13 +272,39 @@ fn element(bytes: &[u8]) -> Option<(Element<'_>, &[u8])> {
     Some((Element { whole: bytes.get(..end)?, inside: bytes.get(head..end)? }, bytes.get(end..)?))
 }
 
-/// Two verifiers that must both accept a certificate. The first checks the certificate itself against the list of its
-/// authority, which must exist. The second checks the authorities above it, whose lists may be missing, because many
-/// have none.
+/// Two verifiers that must both accept a certificate. The first requires a list of the authority that signed it. The second
+/// also checks the authorities above, whose lists may be missing, because many authorities have none.
 #[derive(Debug)]
 struct WholeChain<V: ?Sized> {
     own: Arc<V>,
     whole: Arc<V>,
+}
+
+/// Defines the methods about signatures, which both verifier traits have. They call the same method of a field of `self`.
+macro_rules! delegate_signatures {
+    ($($field:ident).+) => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            dss: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, TlsError> {
+            self.$($field).+.verify_tls12_signature(message, cert, dss)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            dss: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, TlsError> {
+            self.$($field).+.verify_tls13_signature(message, cert, dss)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.$($field).+.supported_verify_schemes()
+        }
+    };
 }
 
 impl ClientCertVerifier for WholeChain<dyn ClientCertVerifier> {
@@ -265,34 +322,16 @@ impl ClientCertVerifier for WholeChain<dyn ClientCertVerifier> {
         self.whole.verify_client_cert(end_entity, intermediates, now)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.own.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.own.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.own.supported_verify_schemes()
-    }
+    delegate_signatures!(own);
 }
 
-/// Rejects a controller's certificate without the role of a server, because a stolen slave's certificate has none.
+/// Rejects certificates without the role of a server, such as a stolen certificate of a slave.
 #[derive(Debug)]
-struct ControllersAlone(WholeChain<WebPkiServerVerifier>);
+struct ControllersOnly {
+    chain: WholeChain<WebPkiServerVerifier>,
+}
 
-impl ServerCertVerifier for ControllersAlone {
+impl ServerCertVerifier for ControllersOnly {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -301,7 +340,7 @@ impl ServerCertVerifier for ControllersAlone {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
-        let WholeChain { own, whole } = &self.0;
+        let WholeChain { own, whole } = &self.chain;
         own.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
         let verified = whole.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
         match Certificate::read(end_entity) {
@@ -310,27 +349,7 @@ impl ServerCertVerifier for ControllersAlone {
         }
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.0.own.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.0.own.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.own.supported_verify_schemes()
-    }
+    delegate_signatures!(chain.own);
 }
 
 #[cfg(test)]
@@ -338,7 +357,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn elements_end_where_they_say_and_never_beyond_what_is_there() {
+    fn an_element_ends_at_its_length_and_an_incomplete_one_is_refused() {
         let (first, rest) = element(&[0x30, 2, 7, 8, 9]).unwrap();
         assert_eq!((first.whole, first.inside, rest), (&[0x30, 2, 7, 8][..], &[7, 8][..], &[9][..]));
         let long = [&[0x30, 0x82, 1, 0][..], &[5; 256]].concat();

@@ -1,4 +1,4 @@
-//! Failures of TLS, in words that say what to do next.
+//! Messages about TLS errors, with the next step.
 
 use std::fmt::Write;
 
@@ -6,110 +6,111 @@ use rustls::{AlertDescription, CertificateError, Error, InconsistentKeys};
 
 use crate::cli::tls::certificate::{date, wall_clock};
 
-/// The longest text of a peer that a message repeats, in characters.
+/// The longest text of a peer in a message, in characters.
 const SHOWN_MAX: usize = 80;
 
-/// Returns what went wrong, and the next step.
+/// Returns the message about an error of TLS.
 pub fn in_words(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(error) => certificate(error),
         Error::NoCertificatesPresented => {
-            "it has shown no certificate: it needs --tls DIR, with one of the same authority".to_owned()
+            "it has shown no certificate: it needs --tls DIR, with a certificate of the same authority".to_owned()
         }
         Error::AlertReceived(alert) => received(*alert),
         Error::InvalidMessage(_) => {
-            "the other end does not speak TLS: give --tls DIR to both, or to none; if it is no \
-                                     arete at all, name the port of a controller as HOST:PORT"
+            "the other end does not speak TLS: give --tls DIR to both ends, or to neither; if it is not arete, write the port \
+             of a controller as HOST:PORT"
                 .to_owned()
         }
         Error::PeerIncompatible(why) => {
             format!(
-                "the other end does not speak TLS 1.3 as arete does ({why:?}): see that it is arete that speaks there"
+                "the other end does not speak TLS 1.3 as arete does ({why:?}): make sure that it is arete"
             )
         }
         Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-            "key.pem is not the key of cert.pem: both come from one \"arete pki issue\"; a service that was handed its key as \
-             a credential gets another when it is restarted"
+            "key.pem is not the key of cert.pem: both must be from the same \"arete pki issue\"; a service with its key in a \
+             credential needs a restart for a new key"
                 .to_owned()
         }
-        Error::InconsistentKeys(_) => "key.pem is of a kind that is not known here".to_owned(),
+        Error::InconsistentKeys(_) => "key.pem has a key of an unknown kind".to_owned(),
         other => format!("TLS: {}", printable(&other.to_string())),
     }
 }
 
-/// Returns what is wrong with the other end's certificate.
+/// Returns the message about the certificate of the other end.
 fn certificate(error: &CertificateError) -> String {
-    use CertificateError as Wrong;
+    use CertificateError as Kind;
     match error {
-        Wrong::ExpiredContext { not_after, .. } => format!(
-            "its certificate expired at {}, and this machine's clock says {}: issue it anew with \"arete pki issue\", or \
-             set the clock right",
+        Kind::ExpiredContext { not_after, .. } => format!(
+            "its certificate expired at {}, and the clock of this machine is at {}: issue a new one with \"arete pki \
+             issue\", or set the clock",
             date(not_after.as_secs() as i64),
             date(wall_clock())
         ),
-        Wrong::Expired => "its certificate has expired: issue it anew with \"arete pki issue\"".to_owned(),
-        Wrong::NotValidYetContext { not_before, .. } => format!(
-            "its certificate is valid from {} on, and this machine's clock says {}: set the clocks right",
+        Kind::Expired => "its certificate has expired: issue a new one with \"arete pki issue\"".to_owned(),
+        Kind::NotValidYetContext { not_before, .. } => format!(
+            "its certificate is valid from {}, and the clock of this machine is at {}: set the clocks",
             date(not_before.as_secs() as i64),
             date(wall_clock())
         ),
-        Wrong::NotValidYet => "its certificate is not valid yet: set the clocks right".to_owned(),
-        Wrong::UnknownIssuer | Wrong::BadSignature => "its certificate was signed by another authority than ours: both \
-                                                       ends need certificates of one \"arete pki\" directory"
+        Kind::NotValidYet => "its certificate is not valid yet: set the clocks".to_owned(),
+        Kind::UnknownIssuer | Kind::BadSignature => "its certificate was signed by another authority than ours: both \
+                                                       ends need certificates of the same \"arete pki\" directory"
             .to_owned(),
-        Wrong::NotValidForNameContext { expected, presented } => {
+        Kind::NotValidForNameContext { expected, presented } => {
             let host = printable(&expected.to_str());
             format!(
-                "its certificate is for {} and not for {host}: dial it by one of these, or issue it anew with \"arete pki \
+                "its certificate is for {} and not for {host}: connect to one of these, or issue a new one with \"arete pki \
                  issue DIR NAME --controller --address {host}\"",
                 presented_names(presented)
             )
         }
-        Wrong::NotValidForName => "its certificate is not for the address that was dialled: issue it anew with \"arete \
+        Kind::NotValidForName => "its certificate is not for this address: issue a new one with \"arete \
                                    pki issue DIR NAME --controller --address ADDRESS\""
             .to_owned(),
-        Wrong::Revoked => "its certificate was revoked, or an authority above it: issue it anew with \"arete pki issue\", if it may come back".to_owned(),
-        Wrong::UnknownRevocationStatus => {
-            "crl.pem says nothing about the authority that signed its certificate: add that authority's list to it".to_owned()
+        Kind::Revoked => "its certificate was revoked, or an authority above it: if it may connect, issue a new one with \"arete pki issue\"".to_owned(),
+        Kind::UnknownRevocationStatus => {
+            "crl.pem has no list of the authority that signed its certificate: add the list of that authority".to_owned()
         }
-        Wrong::InvalidPurpose | Wrong::InvalidPurposeContext { .. } => {
-            "its certificate is not for this role: a controller's is issued with \"arete pki issue DIR NAME --controller\"; \
-             elsewhere its extended key usage must be serverAuth for a controller, clientAuth for a slave or a client"
+        Kind::InvalidPurpose | Kind::InvalidPurposeContext { .. } => {
+            "its certificate is not for this role: issue one for a controller with \"arete pki issue DIR NAME --controller\"; \
+             other authorities must set the extended key usage serverAuth for a controller, and clientAuth for a slave or a \
+             client"
                 .to_owned()
         }
         other => format!(
-            "its certificate is not good ({}): issue it anew with \"arete pki issue\"",
+            "its certificate is not valid ({}): issue a new one with \"arete pki issue\"",
             printable(&other.to_string())
         ),
     }
 }
 
-/// Returns what the other end reports about our certificate.
+/// Returns the message about an alert that the other end sent.
 fn received(alert: AlertDescription) -> String {
     let why = match alert {
         AlertDescription::CertificateExpired => {
-            "our certificate has expired or is not valid yet: issue it anew with \"arete pki issue\", or set the clocks right"
+            "our certificate has expired or is not valid yet: issue a new one with \"arete pki issue\", or set the clocks"
         }
         AlertDescription::CertificateRevoked => {
-            "our certificate was revoked, or an authority above it: issue it anew with \"arete pki issue\""
+            "our certificate was revoked, or an authority above it: issue a new one with \"arete pki issue\""
         }
         AlertDescription::UnknownCA | AlertDescription::DecryptError => {
-            "our certificate was signed by another authority than its own: both ends need certificates of one \"arete pki\" \
+            "our certificate was signed by another authority than its own: both ends need certificates of the same \"arete pki\" \
              directory"
         }
-        AlertDescription::CertificateRequired => "it wants a certificate: give one with --tls DIR",
+        AlertDescription::CertificateRequired => "it requires a certificate: use --tls DIR",
         AlertDescription::UnsupportedCertificate => {
-            "our certificate is not for this role: a controller's is issued with \"arete pki issue DIR NAME --controller\""
+            "our certificate is not for this role: issue one for a controller with \"arete pki issue DIR NAME --controller\""
         }
         AlertDescription::BadCertificate => {
-            "our certificate is not good, or not for the address by which we were dialled: its own message says which; \
-             \"arete pki issue DIR NAME --controller --address ADDRESS\" makes one that is for ADDRESS"
+            "our certificate is not valid, or not for the address to which it connected: see its log; \"arete pki issue DIR \
+             NAME --controller --address ADDRESS\" issues one for ADDRESS"
         }
         AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure => {
-            "it does not speak TLS 1.3 as arete does: see that it is arete that speaks there"
+            "it does not speak TLS 1.3 as arete does: make sure that it is arete"
         }
         other => {
-            return format!("the other end has refused us (TLS alert {}): its own message says why", u8::from(other));
+            return format!("the other end has refused us (TLS alert {}): see its log", u8::from(other));
         }
     };
     format!("the other end has refused us: {why}")
@@ -122,8 +123,8 @@ fn presented_names(presented: &[String]) -> String {
         printable(inner.trim_matches('"'))
     };
     match presented {
-        [] => "nobody".to_owned(),
-        some => some.iter().take(8).map(bare).collect::<Vec<_>>().join(", "),
+        [] => "no host".to_owned(),
+        names => names.iter().take(8).map(bare).collect::<Vec<_>>().join(", "),
     }
 }
 
@@ -146,12 +147,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_a_peer_has_written_reaches_a_terminal_raw() {
+    fn a_text_of_a_peer_in_a_message_has_no_control_characters() {
         let error = CertificateError::NotValidForNameContext {
             expected: "lab".try_into().unwrap(),
             presented: vec!["DnsName(\"a\x1b[2Jb\")".to_owned(), "IpAddress(10.0.0.1)".to_owned()],
         };
-        let said = in_words(&Error::InvalidCertificate(error));
-        assert!(said.contains("for a\\u{1b}[2Jb, 10.0.0.1 and not for lab"), "{said}");
+        let message = in_words(&Error::InvalidCertificate(error));
+        assert!(message.contains("for a\\u{1b}[2Jb, 10.0.0.1 and not for lab"), "{message}");
     }
 }

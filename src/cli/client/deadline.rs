@@ -5,15 +5,15 @@ use std::time::Duration;
 use arete::machine::Time;
 use arete::reactor::now;
 
-/// When a command was started, and how long it may take.
+/// The start of a command, and the time that it may take.
 #[derive(Clone, Copy)]
-pub struct Patience {
+pub struct Deadline {
     pub begun: Time,
     pub timeout: Option<Duration>,
 }
 
-impl Patience {
-    /// Returns the time that is left; `None`: there is no limit.
+impl Deadline {
+    /// Returns the time that is left. `None` means no limit.
     pub fn left(self) -> Option<Duration> {
         self.timeout.map(|timeout| (self.begun + timeout).since(now()))
     }
