@@ -143,6 +143,7 @@
 //! and names the place that holds each invariant.
 
 // Allowed in one place: system calls about signals and new processes that no safe wrapper offers (`reactor::kernel`).
+#![warn(missing_docs)]
 #![deny(unsafe_code)]
 
 pub mod client;

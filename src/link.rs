@@ -1,7 +1,7 @@
 //! The connection of a slave, a client or an operator to its controller.
 //!
-//! [`Link`] owns the connection: it reconnects with a growing delay, cuts the stream into messages, pings, detects a
-//! silent controller and estimates the offset of its clock. [`Linked`] is what a machine implements to receive the
+//! `Link` owns the connection: it reconnects with a growing delay, cuts the stream into messages, pings, detects a
+//! silent controller and estimates the offset of its clock. `Linked` is what a machine implements to receive the
 //! messages. A line that is not a valid message closes the connection and never reaches a machine, and neither does any
 //! message before the welcome.
 

@@ -98,6 +98,8 @@ pub enum NameError {
         /// The key of the label.
         key: String,
     },
+    /// A slave has more than [`LABELS_MAX`] labels.
+    TooManyLabels,
     /// It breaks the rule of [`is_incarnation`].
     Incarnation {
         /// What it would be, such as `an incarnation`.
@@ -114,6 +116,7 @@ impl fmt::Display for NameError {
             }
             NameError::LongLabel { key } => write!(to, "the label {key:?} is longer than {LABEL_MAX} bytes"),
             NameError::ControlInLabel { key } => write!(to, "the label {key:?} has a control character in it"),
+            NameError::TooManyLabels => write!(to, "a slave has at most {LABELS_MAX} labels"),
             NameError::Incarnation { noun } => write!(to, "{noun} is 1 to 64 letters, digits, \"-\" and \"_\""),
         }
     }

@@ -207,7 +207,9 @@ fn a_controller_that_the_environment_names_is_obeyed_or_a_run_says_that_it_is_no
     place.write("t.json", GOOD);
     let named = |args: &[&str], named: &str| place.arete(args).env("ARETE_CONTROLLER", named).run();
     let run = ["run", "t.json", "--results", "results"];
-    named(&run, "c:1").exits_with(0).complains(&["ARETE_CONTROLLER is set", "--controller c:1 hands the test to it"]);
+    named(&run, "c:1")
+        .exits_with(0)
+        .complains(&["ARETE_CONTROLLER is set", "use --controller c:1 to hand the test to it"]);
     let mut controller = place.arete(["controller", "--listen", "127.0.0.1:0"]).start();
     controller.wait_for_output("listening on 127.0.0.1:");
     let address = controller.stdout().trim().rsplit(' ').next().expect("it says where").to_owned();
@@ -398,7 +400,7 @@ fn what_never_ends_is_refused_by_name_instead_of_read() {
         ("/dev/zero", "it is a device, not a regular file"),
         ("/proc/self/status", "it holds more than the 0 bytes"),
         ("/proc/kmsg", "cannot be shipped"),
-        ("a\\nb", "without control characters: rename the file"),
+        ("a\\nb", "no control characters on a slave: rename the file"),
     ] {
         place.write("t.json", test(file));
         for subcommand in ["check", "run"] {

@@ -30,6 +30,7 @@ pub mod roster;
 pub mod run;
 pub mod runs;
 pub mod shutdown;
+pub mod slave_error;
 pub mod slots;
 pub mod stall;
 pub mod standstill;

@@ -171,7 +171,10 @@ pub enum Input<'a> {
         error: SystemError,
     },
     /// The answer to [`Effect::Confirm`](super::Effect::Confirm).
-    Written { confirm: ConfirmId },
+    Written {
+        /// The name that the question had.
+        confirm: ConfirmId,
+    },
     /// A file could not be written. Comes before anything that the same turn sends goes out, and once for each file.
     WriteFailed {
         /// The file.

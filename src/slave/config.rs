@@ -40,7 +40,7 @@ pub struct Config {
     pub keep: bool,
     /// The properties of the machine, by which tests choose slaves.
     pub labels: BTreeMap<String, String>,
-    /// The difference between microseconds since 1970 in UTC and a [`Time`], for people.
+    /// The difference between microseconds since 1970 in UTC and a [`Time`](crate::machine::Time), for people.
     pub utc: Option<i64>,
     /// The secret that proves to the controller that it has started this slave itself.
     pub secret: Option<String>,

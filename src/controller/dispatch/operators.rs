@@ -8,9 +8,9 @@ use crate::controller::reply::{deny, fatal, leaves, refusal};
 use crate::controller::run::admission::welcome;
 use crate::controller::run::run::{Phase, Run};
 use crate::controller::run::runs::RunNr;
-use crate::controller::session::authorization;
+use crate::controller::session::authorization::{self, Stranger};
 use crate::controller::session::session::{Role, Session};
-use crate::machine::{ConnId, Outbox, Peer, Time};
+use crate::machine::{ConnId, ListenerId, Outbox, Peer, Time};
 use crate::session::VERSION;
 use crate::text;
 use crate::wire::operate::{
@@ -73,7 +73,7 @@ impl Controller {
             );
             return Err(fatal(Code::Protocol, text));
         }
-        may_operate(host, &session.peer, session.listener).map_err(|why| fatal(Code::Stranger, why))?;
+        may_operate(host, &session.peer, session.listener).map_err(|why| fatal(Code::Stranger, why.to_string()))?;
         self.sessions.identify(now, conn, Role::Operator);
         host.operators.insert(conn, Operator::default());
         out.send(conn, welcome(None, 0).encode());
@@ -85,7 +85,7 @@ impl Controller {
         let Some(host) = &self.host else { return };
         let may_not = |conn: &ConnId| {
             let session = self.sessions.get(*conn)?;
-            may_operate(host, &session.peer, session.listener).err().map(|why| (*conn, why))
+            may_operate(host, &session.peer, session.listener).err().map(|why| (*conn, why.to_string()))
         };
         for (conn, why) in host.operators.keys().filter_map(may_not).collect::<Vec<_>>() {
             log::info!("an operator was disconnected: {why}");
@@ -300,15 +300,12 @@ impl Controller {
 }
 
 /// Checks whether a peer may operate a controller. Without TLS and without a list, every peer may.
-fn may_operate(host: &Host, peer: &Peer, listener: crate::machine::ListenerId) -> Result<(), String> {
+fn may_operate(host: &Host, peer: &Peer, listener: ListenerId) -> Result<(), Stranger> {
     match peer {
         Peer::Local { .. } if host.config.sockets.contains(&listener) => Ok(()),
-        Peer::Local { uid, .. } => Err(format!("user {uid} may not operate this controller here")),
+        Peer::Local { uid, .. } => Err(Stranger::User { uid: *uid }),
         Peer::Inet(_) => Ok(()),
         Peer::Proven { names, .. } if names.iter().any(|name| host.config.operators.contains(&**name)) => Ok(()),
-        Peer::Proven { names, .. } => Err(format!(
-            "the certificate is for {}, which may not operate this controller: its option --operators lists who may",
-            authorization::names_in_words(names)
-        )),
+        Peer::Proven { names, .. } => Err(Stranger::Operator { names: authorization::names_in_words(names) }),
     }
 }

@@ -18,17 +18,17 @@ use crate::controller::run::runs::RunNr;
 use crate::controller::session::session::Role;
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{ConnId, Outbox, Time};
-use crate::session::{LABELS_MAX, check_label, check_name};
+use crate::session::{LABELS_MAX, NameError, check_label, check_name};
 use crate::text;
 use crate::wire::{Bye, Code, Hello, Message, Ping, Pong};
 
 /// Fails if the name or the labels of a slave are not valid.
-fn check_labels(hello: &Hello<'_>) -> Result<(), String> {
-    check_name("a slave", &hello.name).map_err(|error| error.to_string())?;
+fn check_labels(hello: &Hello<'_>) -> Result<(), NameError> {
+    check_name("a slave", &hello.name)?;
     if hello.labels.len() > LABELS_MAX {
-        return Err(format!("a slave has at most {LABELS_MAX} labels"));
+        return Err(NameError::TooManyLabels);
     }
-    hello.labels.iter().try_for_each(|(key, value)| check_label(key, value)).map_err(|error| error.to_string())
+    hello.labels.iter().try_for_each(|(key, value)| check_label(key, value))
 }
 
 impl Controller {
@@ -42,7 +42,7 @@ impl Controller {
     ) -> Result<(), Bye<'static>> {
         let (Some(session), Some(host)) = (self.sessions.get(conn), &mut self.host) else { return Ok(()) };
         admission::check(&session.peer, None, hello).map_err(|(code, reason)| fatal(code, reason))?;
-        check_labels(hello).map_err(|reason| fatal(Code::Name, reason))?;
+        check_labels(hello).map_err(|error| fatal(Code::Name, error.to_string()))?;
         let known = host.slaves.get(&*hello.name);
         if let Some(slave) = known.filter(|slave| slave.conn.is_some() && *slave.incarnation != *hello.incarnation) {
             return Err(refusal(

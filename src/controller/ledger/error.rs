@@ -22,11 +22,26 @@ impl std::error::Error for FileError {}
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LedgerError {
     /// The file cannot be read.
-    Unreadable { path: PathBuf, error: FileError },
+    Unreadable {
+        /// The ledger.
+        path: PathBuf,
+        /// Why.
+        error: FileError,
+    },
     /// The file has no line, because the controller was killed before it wrote the first one.
-    Empty { path: PathBuf },
+    Empty {
+        /// The ledger.
+        path: PathBuf,
+    },
     /// A line is wrong; the first line has number 1.
-    Line { path: PathBuf, number: usize, damage: Damage },
+    Line {
+        /// The ledger.
+        path: PathBuf,
+        /// The number of the line.
+        number: usize,
+        /// What is wrong with it.
+        damage: Damage,
+    },
     /// The test in it is not valid, for this reason.
     Test(String),
 }
@@ -45,9 +60,19 @@ pub enum Damage {
     /// A fact names a slave that the test does not have.
     NoSlave(usize),
     /// A fact names an unknown trigger.
-    NoTrigger { room: String, trigger: String },
+    NoTrigger {
+        /// The name of the room.
+        room: String,
+        /// The name of the trigger.
+        trigger: String,
+    },
     /// A fact names an unknown round.
-    NoRound { room: String, round: u64 },
+    NoRound {
+        /// The name of the room.
+        room: String,
+        /// The number of the round.
+        round: u64,
+    },
     /// A trigger cannot be created again.
     Trigger(TriggerError),
 }

@@ -17,6 +17,7 @@ use crate::controller::run::failures::{Failure, FailureKind};
 use crate::controller::run::results;
 use crate::controller::run::run::Run;
 use crate::controller::run::runs::RunNr;
+use crate::controller::run::slave_error::{OutputError, SlaveError};
 use crate::machine::{ConnId, Outbox, Time};
 use crate::text::tail::last_lines;
 use crate::timeline::event::Event;
@@ -87,7 +88,7 @@ impl Run {
             }
             FromSlave::Output(output) if output.run == self.id => self.output(now, conn, ix, &output, out),
             FromSlave::Fetch(fetch) if fetch.run == self.id => {
-                self.resources.fetch(conn, &fetch.resource, fetch.offset, out).map_err(|error| error.to_string())
+                self.resources.fetch(conn, &fetch.resource, fetch.offset, out).map_err(SlaveError::from)
             }
             FromSlave::State(state) if state.run == self.id => {
                 self.state(now, conn, ix, &state, heard, out);
@@ -116,7 +117,7 @@ impl Run {
             }
             _ => Ok(()),
         };
-        done.map_err(|reason| refusal(Code::Malformed, reason))
+        done.map_err(|error| refusal(Code::Malformed, error.to_string()))
     }
 
     /// Handles the `bye` of a slave, which is lost to a run that has started. Returns why its connection is closed.
@@ -271,21 +272,20 @@ impl Run {
         ix: usize,
         output: &Output<'_>,
         out: &mut Outbox,
-    ) -> Result<(), String> {
+    ) -> Result<(), SlaveError> {
         if output.data.len() > CHUNK_MAX {
-            return Err(format!("an output of more than {CHUNK_MAX} bytes"));
+            return Err(SlaveError::LongOutput);
         }
         let entry = |name: &str| self.entries.find(ix, name);
         let (started, file, member) = (self.start.is_some(), &*output.file, self.roster.get_mut(ix));
         let room = self.output_max.saturating_sub(self.shipped);
         let piece = (output.offset, &*output.data);
-        // Before the start another process can still take the place of the slave. Files of this one would remain.
         let kept = match started {
             true => results::keep(&self.results, member, entry, file, piece, room, out),
-            false => Err("the run has not started".to_owned()),
+            false => Err(OutputError::NotStarted),
         };
         let length = member.files.get(file).copied().unwrap_or(0);
-        let refused = kept.as_ref().err().map(Cow::from);
+        let refused = kept.as_ref().err().map(|error| Cow::from(error.to_string()));
         out.send(conn, Kept { run: Cow::from(&self.id), file: Cow::from(file), length, refused }.encode());
         let Ok((_, new)) = kept else { return Ok(()) };
         self.shipped += new as u64;
@@ -314,7 +314,7 @@ impl Run {
         report: &Report<'_>,
         heard: &mut Batch,
         out: &mut Outbox,
-    ) -> Result<(), String> {
+    ) -> Result<(), SlaveError> {
         heard.recorded = true;
         let start = self.started().unwrap_or(now);
         let recorded = self.roster.get(ix).recorded;
@@ -322,18 +322,18 @@ impl Run {
             return Ok(());
         }
         if report.seq != recorded + 1 {
-            let reason = format!("report {} came after report {recorded}", report.seq);
+            let error = SlaveError::ReportGap { seq: report.seq, recorded };
             if self.begun.is_some() {
                 // An earlier report was answered, and the controller was killed before the disk had it.
-                self.lose(now, ix, &reason, out);
+                self.lose(now, ix, &error.to_string(), out);
             }
-            return Err(reason);
+            return Err(error);
         }
         self.check_names(ix, &report.what)?;
         if report.seq > REPORTS_MAX {
-            let reason = format!("it made more than {REPORTS_MAX} reports");
-            self.lose(now, ix, &reason, out);
-            return Err(reason);
+            let error = SlaveError::TooManyReports { max: REPORTS_MAX };
+            self.lose(now, ix, &error.to_string(), out);
+            return Err(error);
         }
         // The clock of a slave may be wrong, but the order of its reports is right, and nothing happens before the start
         // or in the future.
@@ -347,7 +347,7 @@ impl Run {
 
     /// Fails if a report names an entry that the slave does not have, or a trigger that the test does not have. Nothing else
     /// bounds the number of names under which the controller counts.
-    fn check_names(&self, ix: usize, what: &SlaveEvent<'_>) -> Result<(), String> {
+    fn check_names(&self, ix: usize, what: &SlaveEvent<'_>) -> Result<(), SlaveError> {
         let is_entry = |name: &str| self.entries.find(ix, name).is_some();
         match what {
             SlaveEvent::Spawned { entry, .. }
@@ -356,15 +356,15 @@ impl Run {
             | SlaveEvent::End { entry, .. }
                 if !is_entry(entry) =>
             {
-                Err(format!("{:?} is not the name of an entry of this slave", shorten(entry)))
+                Err(SlaveError::NotAnEntry(shorten(entry)))
             }
             SlaveEvent::Poked { entry: Some(entry), .. } | SlaveEvent::EntryReady { entry, .. } if !is_entry(entry) => {
-                Err(format!("{:?} is not the name of an entry of this slave", shorten(entry)))
+                Err(SlaveError::NotAnEntry(shorten(entry)))
             }
             SlaveEvent::Heard { trigger } | SlaveEvent::Settled { trigger }
                 if self.room.triggers.get(trigger).is_none() =>
             {
-                Err(format!("{:?} is not the name of a trigger of the test", shorten(trigger)))
+                Err(SlaveError::NotATrigger(shorten(trigger)))
             }
             _ => Ok(()),
         }

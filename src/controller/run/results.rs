@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::controller::room::trigger::Triggers;
 use crate::controller::run::failures::{self, Failure, Failures};
 use crate::controller::run::roster::{EntryRun, Roster, RunSlave, Stage};
+use crate::controller::run::slave_error::OutputError;
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Exit, Outbox, Time};
 use crate::session::files;
@@ -38,35 +39,34 @@ pub fn keep<'a>(
     (offset, data): (u64, &[u8]),
     room: u64,
     out: &mut Outbox,
-) -> Result<(u64, usize), String> {
-    files::check_shipped(file).map_err(|why| format!("{file:?}: {why}"))?;
+) -> Result<(u64, usize), OutputError> {
+    let named = || file.to_owned();
+    files::check_shipped(file).map_err(|error| OutputError::Name { file: named(), error })?;
     if !is_results_file(file, entry) {
-        return Err(format!("{file:?} is not the name of a file that this slave ships"));
+        return Err(OutputError::NotShipped { file: named() });
     }
     let known = member.files.get(file).copied();
     if known.is_none() && member.files.len() >= FILES_MAX {
-        return Err(format!("more than {FILES_MAX} files"));
+        return Err(OutputError::TooManyFiles { max: FILES_MAX });
     }
     let length = known.unwrap_or(0);
     if offset > length {
-        return Err(format!("{file:?} continues at {offset}, but {length} bytes of it have come"));
+        return Err(OutputError::Gap { file: named(), offset, length });
     }
     if known.is_none() && stands_in_the_way(member, file) {
-        return Err(format!("{file:?} is a file and a directory"));
+        return Err(OutputError::Clash { file: named() });
     }
     let made = if known.is_none() { new_directories(member, file) } else { 0 };
     if member.directories + made > DIRECTORIES_MAX {
-        return Err(format!("the files of the slave lie in more than {DIRECTORIES_MAX} directories"));
+        return Err(OutputError::TooManyDirectories { max: DIRECTORIES_MAX });
     }
     let offset = if injected(Fault::OutputKeptAgain) { length } else { offset };
     let new = data.get((length - offset).min(data.len() as u64) as usize..).unwrap_or_default();
     if length + new.len() as u64 > FILE_MAX {
-        return Err(format!("{file:?} is longer than {FILE_MAX} bytes"));
+        return Err(OutputError::LongFile { file: named(), max: FILE_MAX });
     }
     if new.len() as u64 > room {
-        return Err(
-            "the slaves of this run have shipped as much as they may (--output-max of the controller)".to_owned()
-        );
+        return Err(OutputError::OutputMax);
     }
     if known.is_none() || !new.is_empty() {
         out.write_at(results.join(&member.name).join(file), length, new.to_vec(), false);

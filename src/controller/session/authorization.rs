@@ -18,13 +18,36 @@ pub const NO_RUN: &str =
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stranger {
     /// That it is this host: its certificate is for other names.
-    Certificate { names: String, host: String },
+    Certificate {
+        /// The names of its certificate.
+        names: String,
+        /// The host that it claims to be.
+        host: String,
+    },
     /// That the run has started it: it does not know the secret.
     Secret,
     /// That it may enter the room of this run.
-    Guest { run: String, who: String },
+    Guest {
+        /// The id of the run.
+        run: String,
+        /// The peer, for a message.
+        who: String,
+    },
     /// That it may notify in the room of this run.
-    Notifier { run: String },
+    Notifier {
+        /// The id of the run.
+        run: String,
+    },
+    /// That it may operate the controller, as this user of the machine.
+    User {
+        /// The user's number.
+        uid: u32,
+    },
+    /// That it may operate the controller: its certificate is for other names.
+    Operator {
+        /// The names of its certificate.
+        names: String,
+    },
 }
 
 impl fmt::Display for Stranger {
@@ -45,6 +68,12 @@ impl fmt::Display for Stranger {
                 f,
                 "run {run} accepts notifies only from its slaves and its guests: say who you are with --as NAME, a slave \
                  or one of \"guests\" in the test"
+            ),
+            Stranger::User { uid } => write!(f, "user {uid} may not operate this controller here"),
+            Stranger::Operator { names } => write!(
+                f,
+                "the certificate is for {names}, which may not operate this controller: its option --operators lists who \
+                 may"
             ),
         }
     }
