@@ -404,7 +404,7 @@ fn a_careless_word_is_answered_with_what_to_write() {
     wrong(&["notify", "go", "--controller", &address, "--data", "@-"], 2, &["--data @-: standard input is - alone"]);
     wrong(
         &["barrier", "up", "--count", "1", "--as", "a", "--serve", "192.0.2.1:7", "--insecure"],
-        1,
+        7,
         &["--serve 192.0.2.1:7: cannot listen on 192.0.2.1:7: cannot assign", "of this machine"],
     );
     let no_slave = place.arete(["barrier", "up", "--count", "1"]).env("ARETE_SOCKET", "/gone").run().exits_with(1);

@@ -221,7 +221,7 @@ fn a_certificate_out_of_its_time_is_told_with_the_time_and_the_clock() {
     let good = pki.machine("good");
     for (name, from, until, words) in [
         ("old", -48, -24, ["it expired at ", "the clock of this machine is at "]),
-        ("young", 24, 48, ["it is valid from ", "set the clock right"]),
+        ("young", 24, 48, ["it is valid from ", "set the clock"]),
     ] {
         let dir = pki.machine(name);
         openssl::sign_for_hours(&place, name, &dir, from, until);
@@ -239,7 +239,7 @@ fn a_certificate_out_of_its_time_is_told_with_the_time_and_the_clock() {
     });
     openssl::sign_for_hours(&place, "controller", &server, -48, -24);
     let server = peer::serve(&Identity::read(&server));
-    slave_says(&place, &server, "good", &good, &["its certificate expired at ", "set the clock right"]);
+    slave_says(&place, &server, "good", &good, &["its certificate expired at ", "set the clock"]);
 }
 
 #[test]
@@ -369,7 +369,7 @@ fn an_authority_issues_lists_and_revokes() {
     assert_eq!((mode("lab/node1"), mode("lab/node1/key.pem"), mode("lab/node1/cert.pem")), (0o700, 0o600, 0o644));
     pki.controller(&["10.0.0.1", "lab.example"]);
     let again = place.arete(["pki", "issue", "lab", "node1"]).run().exits_with(0);
-    again.complains(&["1 former certificate is still good for node1"]);
+    again.complains(&["1 earlier certificate is still valid for node1"]);
     let list = || {
         let ended = place.arete(["pki", "list", "lab", "--json"]).run().exits_with(0);
         let lines = ended.stdout.lines().map(|line| serde_json::from_str(line).expect("a line is JSON"));

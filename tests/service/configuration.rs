@@ -176,7 +176,7 @@ fn a_check_says_all_that_is_wrong_and_what_to_do_about_it() {
         listener.local_addr().expect("it is bound").to_string()
     };
     check(&["--name", "n2", "--controller", &port_of_nobody], &n1).complains(&[
-        "it is for n1 and not for n2: \"arete pki issue DIR n2\"",
+        "it is for n1 and not for n2: issue one with \"arete pki issue DIR n2\"",
         "work directory: file/below: ",
         "--dir",
         "nothing listens at 127.0.0.1:",

@@ -243,7 +243,7 @@ fn what_is_passed_must_be_a_listener_and_safe() {
     let udp = activated(&place, &["tcp:127.0.0.1:0", "udp:127.0.0.1:0"], &[]).run().exits_with(1);
     udp.complains(&["descriptor 4 (socket1) of the service manager is not a TCP or Unix stream socket"]);
     let open = activated(&place, &["tcp:0.0.0.0:0"], &[]).run().exits_with(2);
-    open.complains(&["the service manager's socket 0.0.0.0:", "without TLS whoever reaches this address"]);
+    open.complains(&["the service manager's socket 0.0.0.0:", "without TLS everybody who can reach this address"]);
     let mut controller = activated(&place, &["tcp:0.0.0.0:0"], &["--insecure"]).start();
     address_of(&mut controller);
     // Those of another process are not ours.
@@ -396,7 +396,7 @@ fn the_journal_gets_priorities_and_others_the_name() {
     slave.wait_for_output("<7>connecting to 127.0.0.1:1\n");
     assert!(slave.stderr().lines().all(|line| line.starts_with('<')), "{}", slave.stderr());
     let wrong = to_journal("slave").run().exits_with(2);
-    assert!(wrong.stderr.starts_with("<3>arete slave: say where"), "{}", wrong.stderr);
+    assert!(wrong.stderr.starts_with("<3>arete slave: --controller ADDRESS is required"), "{}", wrong.stderr);
     let other = place.arete(["slave"]).env("JOURNAL_STREAM", "1:1").run().exits_with(2);
-    assert!(other.stderr.starts_with("arete: arete slave: say where"), "{}", other.stderr);
+    assert!(other.stderr.starts_with("arete: arete slave: --controller ADDRESS is required"), "{}", other.stderr);
 }

@@ -78,5 +78,5 @@ fn certificates_of_an_authority_that_openssl_has_made_work() {
         .arg(place.path("server"))
         .run()
         .exits_with(1)
-        .complains(&["it is for servers alone"]);
+        .complains(&["it is for servers only"]);
 }

@@ -25,7 +25,7 @@ pub struct RunOptions {
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["listen", "keep", "fsync", "value_max", "session_max"])]
     #[arg(conflicts_with_all = ["memory_max", "connections_max", "output_max", "events_max", "record_max", "resume", "launch"])]
     pub controller: Option<String>,
-    /// With --controller: when the controller has the test, print the id of the run and exit
+    /// Print only the id of the run as soon as the controller has the test, and exit
     #[arg(long, requires = "controller", conflicts_with_all = ["results", "follow"])]
     pub detach: bool,
     /// Wait for slaves to connect to this address instead of starting them here
