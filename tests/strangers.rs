@@ -392,10 +392,10 @@ fn an_authority_issues_lists_and_revokes() {
     let wrong = |words: &[&str], code: i32, part: &str| {
         place.arete(["pki"].iter().chain(words)).run().exits_with(code).complains(&[part]);
     };
-    wrong(&["init", "lab"], 1, "there is something in it already");
-    wrong(&["issue", "nowhere", "x"], 1, "it is no authority's directory");
+    wrong(&["init", "lab"], 1, "the directory is not empty");
+    wrong(&["issue", "nowhere", "x"], 1, "it is not the directory of an authority");
     wrong(&["issue", "lab", "a/b"], 2, "a name is 1 to 64");
-    wrong(&["issue", "lab", "ca.pem"], 2, "it is a file of the authority");
+    wrong(&["issue", "lab", "ca.pem"], 2, "the authority has a file of this name");
     wrong(&["issue", "lab", "x", "--address", "h:1"], 2, "without a port");
     wrong(&["revoke", "lab", "nobody"], 1, "no certificate was issued for");
 }

@@ -246,7 +246,7 @@ fn what_is_almost_json_is_passed_on_as_a_text_with_a_warning_that_names_the_plac
         let sync = ["sync", "s", "--members", "a", "--as", "a", "--controller", &address, "--data", data];
         let ended = place.arete(sync).run().exits_with(0);
         let begin = format!("arete: {subject}{at}: ");
-        assert!(ended.stderr.starts_with(&begin) && ended.stderr.contains("as a text"), "{}", ended.stderr);
+        assert!(ended.stderr.starts_with(&begin) && ended.stderr.contains("as a string"), "{}", ended.stderr);
         let map: serde_json::Value = serde_json::from_str(&ended.stdout).expect("a map");
         assert!(map["a"].is_string(), "{map}");
     }

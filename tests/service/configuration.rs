@@ -37,7 +37,7 @@ fn every_mistake_in_a_configuration_is_said_with_its_file_line_and_key() {
         "arete: slave.json:8: the key \"keep\" is here twice",
         "arete: slave.json:10: \"insecure\": ",
     ]);
-    wrong(&place, "{\n\"controller\": \"a\",\n}").complains(&["arete: slave.json:2: nothing follows this \",\""]);
+    wrong(&place, "{\n\"controller\": \"a\",\n}").complains(&["arete: slave.json:2: remove this \",\""]);
     wrong(&place, "[]").complains(&["arete: slave.json:1: a configuration is an object"]);
     for alone in ["config", "check", "help", "secret"] {
         wrong(&place, &format!("{{\"{alone}\": true}}")).complains(&["unknown key"]);
@@ -177,7 +177,7 @@ fn a_check_says_all_that_is_wrong_and_what_to_do_about_it() {
     };
     check(&["--name", "n2", "--controller", &port_of_nobody], &n1).complains(&[
         "it is for n1 and not for n2: issue one with \"arete pki issue DIR n2\"",
-        "work directory: file/below: ",
+        "work directory: cannot write in file/below: ",
         "--dir",
         "nothing listens at 127.0.0.1:",
     ]);
