@@ -171,7 +171,7 @@ fn the_values_of_a_session_have_a_limit_and_it_is_named() {
     assert!(a.hears().starts_with("{\"type\":\"pong\""), "what was said before is taken");
     b.give(1, 2, &text(1025));
     let refused = b.hears();
-    assert!(refused.contains("at most 3072 bytes together (--session-max of the controller); 2048 are there"));
+    assert!(refused.contains("at most 3072 bytes together (--session-max of the controller); 2048 bytes were given"));
     let who = r#""room":"r","session":"s1","id":2,"member":"b""#;
     b.say(&format!(r#"{{"type":"give",{who},"party":{{"count":2}},"value":{}}}"#, text(1024)));
     for peer in [&mut a, &mut b] {

@@ -222,7 +222,7 @@ fn missing(slaves: &Slaves, runs: &Runs, slots: &[Slot<'_>], chosen: &[Option<us
     let all: Vec<String> = away.into_iter().chain(any).collect();
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     match all.is_empty() {
-        true if first => "its slaves, which are there, to be told".to_owned(),
+        true if first => "its slaves to receive the run".to_owned(),
         true => "the runs before it".to_owned(),
         false => text::list(&all),
     }
