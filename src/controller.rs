@@ -291,13 +291,14 @@ impl Controller {
         heard: &mut Batch,
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
+        // Also if the run is over: a slave that gets no answer would take its connection for dead.
+        if let ToController::Ping(ping) = message {
+            self.pinged(now, conn, &ping, out);
+            return Ok(());
+        }
         let Some(run) = self.runs.get_mut(nr) else { return Ok(()) };
         heard.of_slave(nr, ix);
         match message {
-            ToController::Ping(ping) => {
-                self.pinged(now, conn, &ping, out);
-                return Ok(());
-            }
             // It has read everything that was sent so far.
             ToController::Member(FromMember::Alive(_)) if run.owes(ix) => {
                 run.resend_triggers(ix, out);
@@ -311,7 +312,11 @@ impl Controller {
             ToController::Slave(message) => run.message(now, conn, ix, message, heard, out)?,
             ToController::Bye(bye) => return Err(run.on_bye(now, ix, &bye, heard, out)),
             ToController::Hello(_) => return Err(refusal(Code::Malformed, SECOND_HELLO.to_owned())),
-            ToController::Join(_) | ToController::Operate(_) | ToController::Client(_) | ToController::Operator(_) => {}
+            ToController::Ping(_)
+            | ToController::Join(_)
+            | ToController::Operate(_)
+            | ToController::Client(_)
+            | ToController::Operator(_) => {}
         }
         let room = run.room.name.clone();
         for trigger in run.take_fired() {

@@ -251,7 +251,7 @@ fn what_cannot_be_gone_on_with_is_said_and_where() {
     drop(waiting);
     let ledger = place.read("r/state.jsonl");
     place.write("torn/state.jsonl", &ledger[..10]);
-    resume("torn").exits_with(7).complains(&["--resume torn", "before it had begun"]);
+    resume("torn").exits_with(7).complains(&["--resume torn", "before its start"]);
     place.write("new/state.jsonl", ledger.replace("\"format\":1", "\"format\":7"));
     resume("new").exits_with(7).complains(&["new/state.jsonl:1", "format 7"]);
     place.write("bad/state.jsonl", format!("{ledger}[1,[\"what\"]]\n[2,[]]\n"));
