@@ -334,7 +334,10 @@ fn garbage_makes_no_node_deaf() {
 #[test]
 fn a_node_that_is_heard_but_hears_nothing_stops_nobody() {
     for mode in [Mode::Members, Mode::Sealed, Mode::Plain] {
-        for seed in 0..5 {
+        // Without --members the deaf node takes itself for the only one and becomes the owner now and then: the others only
+        // get their turns between.
+        let window = if mode == Mode::Plain { 60 * SECOND } else { 15 * SECOND };
+        for seed in 0..20 {
             let mut ring = Ring::new(seed, Plan::steady(mode, 3));
             if seed % 2 == 0 {
                 ring.run(FIRST_OWNER + 3 * SECOND);
@@ -345,7 +348,7 @@ fn a_node_that_is_heard_but_hears_nothing_stops_nobody() {
             ring.world.nodes[2].listeners.clear();
             ring.run(20 * SECOND);
             let from = ring.world.now;
-            ring.run(15 * SECOND);
+            ring.run(window);
             for node in 0..2 {
                 let works = ring.steps_since(from).any(|step| step.node == node);
                 assert!(works, "{mode:?} seed {seed}: node {node} stands still in state {}", ring.state(node));
