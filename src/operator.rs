@@ -373,6 +373,7 @@ impl Operator {
                     why => format!("the controller {} is out of reach ({why})", self.config.controller),
                 },
                 true if matches!(self.work, Work::Follow(_) | Work::Stop(_)) => "the run goes on".to_owned(),
+                true if matches!(self.work, Work::Overview(_)) => "the watch ends".to_owned(),
                 true => "the controller has not answered".to_owned(),
             };
             let why = format!("not done within {within}: {why}");

@@ -41,7 +41,7 @@ pub const LABEL_MAX: usize = 256;
 /// The name and version of this program, on the wire and in the log.
 pub const VERSION: &str = concat!("arete ", env!("CARGO_PKG_VERSION"));
 
-/// Returns whether `name` can name a slave, a trigger or a resource: 1 to [`NAME_MAX`] letters of ASCII, digits, `.`,
+/// Returns whether `name` can name a slave, a trigger or a resource: 1 to [`NAME_MAX`] characters: ASCII letters, digits, `.`,
 /// `_` and `-`, of which the first is not `.` or `-`. Such a name is a safe file name.
 pub fn is_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
@@ -54,7 +54,9 @@ pub fn name_rule() -> String {
 }
 
 fn rule(marks: &str) -> String {
-    format!("name is 1 to {NAME_MAX} letters of ASCII, digits, {marks}, and begins with a letter, a digit or \"_\"")
+    format!(
+        "name has 1 to {NAME_MAX} characters: ASCII letters, digits, {marks}; the first is a letter, a digit or \"_\""
+    )
 }
 
 /// Fails unless `name` is a [name](is_name). `noun` is what it would name, such as `a room`.
@@ -356,7 +358,7 @@ mod tests {
                     said.contains("cannot name a") && said.ends_with("begins with a letter, a digit or \"_\""),
                     "{said}"
                 );
-                assert!(said.contains("1 to 64 letters of ASCII"), "{said}");
+                assert!(said.contains("1 to 64 characters"), "{said}");
             }
         }
         let entry = check_entry_name("a.b").expect_err("an entry's name has no dots").to_string();

@@ -290,8 +290,8 @@ impl Slave {
             match timer {
                 Timer::Orphan => {
                     let gone = text::duration(self.config.orphan_after);
-                    let what = if self.run.is_some() { "the run ends here" } else { "leaving" };
-                    log::warn!("the controller has been gone for {gone}: {what}");
+                    let what = if self.run.is_some() { "the run ends here" } else { "exiting" };
+                    log::warn!("no connection to a controller for {gone}: {what}");
                     self.with_run(now, out, |run, turn| run.give_up(turn));
                     if self.leaving {
                         self.quit.get_or_insert(FAILED);

@@ -103,8 +103,8 @@ pub fn out_of_reach(controller: &str, why: &str) -> String {
 /// received the data of the earlier notifies by then.
 pub fn too_late(trigger: &str) -> String {
     format!(
-        "notify {trigger}: the trigger has fired already, so this data is dropped: notify before it fires, or give it a \
-         higher count"
+        "notify {trigger}: the trigger has fired already, so this data is dropped: notify before it fires, or give the \
+         trigger a higher count"
     )
 }
 

@@ -129,7 +129,7 @@ fn a_count_is_given_up_when_those_who_are_left_are_too_few() {
     let (events, _) = run(&place, &test, 1);
     assert!(begin.elapsed() < AT_ONCE, "{:?}", begin.elapsed());
     let met = of(&events, "met").next().expect("it is over");
-    assert_eq!((&met["verdict"], &met["reason"]), (&json!("lost"), &json!("no more than 2 of 3 can come")));
+    assert_eq!((&met["verdict"], &met["reason"]), (&json!("lost"), &json!("only 2 of the 3 members can still arrive")));
 }
 
 #[test]

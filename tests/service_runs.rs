@@ -227,7 +227,11 @@ fn who_comes_later_sees_a_run_from_its_beginning_and_gets_its_exit_status() {
     let late = service.ask(&["attach", &run]).run().exits_with(0).stdout;
     assert!(late.contains("started 1 slave") && late.contains("seen passed"), "{late}");
     place.write("other/file", "mine");
-    service.ask(&["results", &run, "--output", "other"]).run().exits_with(2).complains(&["other content"]);
+    service
+        .ask(&["results", &run, "--output", "other"])
+        .run()
+        .exits_with(2)
+        .complains(&["is not empty and has no results"]);
     service.ask(&["attach", "nobody"]).run().exits_with(1).complains(&["nobody"]);
     service.end();
 }

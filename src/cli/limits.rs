@@ -15,7 +15,7 @@ const CONNECTIONS_MOST: u64 = 1 << 20;
 /// The limits of a controller, for the members of its rooms and for each run.
 #[derive(Args)]
 pub struct LimitOptions {
-    /// The maximum size of one value in a sync, in bytes, or with KiB, MiB or GiB [default: 16MiB]
+    /// The maximum size of one value in a sync, in bytes, or with KiB, MiB or GiB [default: 4MiB]
     #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, VALUE_MOST))]
     pub value_max: Option<usize>,
     /// The maximum size of all values of one sync [default: 256MiB]

@@ -144,7 +144,7 @@ impl Shipping {
             let name = format!("{entry}.files/{file}");
             // The controller would keep a file of this name, but no operator could fetch it.
             if let Err(why) = check_shipped(&name) {
-                let what = format!("entry {entry}: collect does not bring {}: {why}", file.escape_debug());
+                let what = format!("entry {entry}: collect does not copy {}: {why}", file.escape_debug());
                 self.unshipped.tell_of_rest(&what, &dir);
                 continue;
             }
@@ -161,7 +161,7 @@ impl Shipping {
             self.unshipped.tell(format!("entry {entry}: collect found no file"));
         }
         for (file, why) in &found.unfit {
-            self.unshipped.tell(format!("entry {entry}: collect does not bring {file}: {why}"));
+            self.unshipped.tell(format!("entry {entry}: collect does not copy {file}: {why}"));
         }
         self.unshipped.tell_of_more(found.more);
         if let Some(why) = &found.cut {

@@ -228,7 +228,7 @@ fn given<'a>(
 ) -> Vec<(usize, &'a Value)> {
     let Some(items) = fields::list(list, "\"schedules\"", problems) else { return Vec::new() };
     if items.is_empty() {
-        problems.add(list.span.start, format!("{key:?} has no schedule: name at least one"));
+        problems.add(list.span.start, format!("the slave {key:?} has no schedule: name at least one"));
     }
     let place = |item: &'a Value| fields::known_name(item, "schedule", names, problems).map(|(_, place)| (place, item));
     items.iter().filter_map(place).collect()

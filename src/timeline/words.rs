@@ -38,7 +38,7 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
         Event::Away { meeting, member } => format!("{member} is away from {meeting}"),
         Event::MemberLost { meeting, member } => format!("{member} is lost to {meeting}"),
         Event::Met { meeting, verdict: OutcomeKind::Released, members, .. } => {
-            format!("{meeting} released its {members} members")
+            format!("{meeting} released {members} member{}", if *members == 1 { "" } else { "s" })
         }
         Event::Met { meeting, verdict, reason, .. } => {
             let verdict = verdict_in_words(*verdict);

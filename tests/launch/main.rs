@@ -115,7 +115,7 @@ fn a_slave_that_was_launched_for_a_controller_that_is_no_more_leaves() {
     let place = Place::new("launch-late");
     let late =
         ["slave", "--controller", "127.0.0.1:1", "--launched", "--orphan-after", "300ms", "--dir", "d", "--name", "a"];
-    place.arete(late).run().exits_with(1).complains(&["gone for 300ms: leaving"]);
+    place.arete(late).run().exits_with(1).complains(&["no connection to a controller for 300ms: exiting"]);
 }
 
 #[test]

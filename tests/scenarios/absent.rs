@@ -156,7 +156,7 @@ fn a_count_that_the_slaves_that_are_left_cannot_fill_is_given_up() {
     lab.end();
     let met = lab.met();
     assert_eq!(met.len(), 1, "{met:?}");
-    assert_eq!((met[0].0.as_str(), met[0].1.as_str()), ("lost", "no more than 2 of 3 can come"));
+    assert_eq!((met[0].0.as_str(), met[0].1.as_str()), ("lost", "only 2 of the 3 members can still arrive"));
 }
 
 #[test]

@@ -15,7 +15,7 @@ const TOLD_WITHIN: u64 = 2 * SECOND;
 
 /// What the reason of a verdict says of members of whom nothing is left that could come.
 pub const CANNOT_COME: &str = "cannot come any more";
-pub const TOO_FEW: &str = "no more than ";
+pub const TOO_FEW: &str = "members can still arrive";
 
 #[derive(Default)]
 pub struct Absent {

@@ -43,7 +43,7 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
-    Bad { by_schema: Some(true), problems: &[r#"1:11: "a/b" cannot name a test: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""#], text: r#"{ "name": "a/b", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(true), problems: &[r#"1:11: "a/b" cannot name a test: a name has 1 to 64 characters: ASCII letters, digits, ".", "_" and "-"; the first is a letter, a digit or "_""#], text: r#"{ "name": "a/b", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
@@ -120,7 +120,7 @@ pub const BAD: &[Bad] = &[
 ]}, "slaves": {"a": ["s"]} }"# },
     Bad { by_schema: Some(true), problems: &[
         r#"1:70: the initial value of trigger "go" is a whole number from 1 to 1000000000, found 1.5"#,
-        r#"1:75: ".x" cannot name a trigger: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""#,
+        r#"1:75: ".x" cannot name a trigger: a name has 1 to 64 characters: ASCII letters, digits, ".", "_" and "-"; the first is a letter, a digit or "_""#,
         r#"1:81: the initial value of trigger ".x" is a whole number from 1 to 1000000000, found a string"#,
     ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1.5, ".x": "1"}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
@@ -198,7 +198,7 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
-    Bad { by_schema: Some(true), problems: &[r#"3:10: "e.x" cannot name an entry: a name is 1 to 64 letters of ASCII, digits, "_" and "-", and begins with a letter, a digit or "_""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(true), problems: &[r#"3:10: "e.x" cannot name an entry: a name has 1 to 64 characters: ASCII letters, digits, "_" and "-"; the first is a letter, a digit or "_""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e.x", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
@@ -380,7 +380,7 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {} }"# },
-    Bad { by_schema: Some(true), problems: &[r#"4:21: "a" has no schedule: name at least one"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(true), problems: &[r#"4:21: the slave "a" has no schedule: name at least one"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": []} }"# },
@@ -412,7 +412,7 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a[1-2]": {"schedules": ["s"], "address": "b"}, "a1": {"schedules": ["s"], "address": "c"}} }"# },
-    Bad { by_schema: Some(true), problems: &[r#"4:16: "a b" cannot name a slave: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(true), problems: &[r#"4:16: "a b" cannot name a slave: a name has 1 to 64 characters: ASCII letters, digits, ".", "_" and "-"; the first is a letter, a digit or "_""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a b": ["s"]} }"# },
@@ -457,7 +457,7 @@ pub const BAD: &[Bad] = &[
 ],
 "u": [{"name": "e", "poke": true, "shell": "y"}]}, "slaves": {"a[1-2]": ["s"], "a2": ["u"]} }"# },
     Bad { by_schema: Some(true), problems: &[
-        r#"5:1: "b c" cannot name a schedule: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""#,
+        r#"5:1: "b c" cannot name a schedule: a name has 1 to 64 characters: ASCII letters, digits, ".", "_" and "-"; the first is a letter, a digit or "_""#,
         r#"5:17: a schedule is a list, found a number"#,
     ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
@@ -480,7 +480,7 @@ pub const BAD: &[Bad] = &[
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"## },
     Bad { by_schema: Some(true), problems: &[
-        r##"2:12: "g h" cannot name a group: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""##,
+        r##"2:12: "g h" cannot name a group: a name has 1 to 64 characters: ASCII letters, digits, ".", "_" and "-"; the first is a letter, a digit or "_""##,
         r##"2:31: the group "e" is an empty list: name at least one member"##,
         r##"2:41: a member is a string, found a number"##,
         r##"2:50: the group "o" is a list, found a string"##,

@@ -24,13 +24,13 @@ pub const OF_SLAVES: &[Bad] = &[
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": {"schedules": "s", "with": ["arch"]}} }"## },
     Bad { by_schema: Some(true), problems: &[
-        r##"4:35: "a" has no schedule: name at least one"##,
+        r##"4:35: the slave "a" has no schedule: name at least one"##,
     ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
 "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": {"schedules": []}} }"## },
     Bad { by_schema: Some(true), problems: &[
-        r##"5:2: "a b" cannot name a label: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""##,
+        r##"5:2: "a b" cannot name a label: a name has 1 to 64 characters: ASCII letters, digits, ".", "_" and "-"; the first is a letter, a digit or "_""##,
         r##"6:10: the value of a label is a string, found a number"##,
         r##"7:2: the label "role" has a control character in it"##,
     ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},

@@ -30,6 +30,7 @@ use crate::cli::{address, drive};
 #[derive(Args)]
 pub struct BarrierOptions {
     /// The name of the barrier
+    #[arg(value_name = "NAME")]
     tag: String,
     #[command(flatten)]
     meet: MeetOptions,
@@ -119,7 +120,9 @@ impl MeetOptions {
                 ));
             }
         } else if self.name.is_none() {
-            return Err(Error::usage("--controller and --serve need --as NAME: the HOST or HOST#TAG of this member"));
+            return Err(Error::usage(
+                "--as NAME is required at a controller and with --serve: the HOST or HOST#TAG of this member",
+            ));
         }
         Ok(())
     }

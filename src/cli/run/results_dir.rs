@@ -73,7 +73,7 @@ pub fn make_for(option: Option<PathBuf>, run: &str) -> Result<(PathBuf, File), E
     if !marked {
         if fs::read_dir(&directory).map_err(&cannot)?.next().is_some() {
             return Err(Error::usage(format!(
-                "--output {}: the directory has other content than results of {run}: name a new directory",
+                "--output {}: the directory is not empty and has no results of {run}: name a new directory",
                 directory.display()
             )));
         }

@@ -36,7 +36,9 @@ const CHECK_EVERY: Duration = Duration::from_millis(50);
 fn open(directory: &Path) -> Result<(File, Past, Terms), Error> {
     let subject = format!("--resume {}", directory.display());
     if !directory.join(FILE).is_file() {
-        return Err(Error::usage(format!("{subject}: no run was started there: name the results directory of a run")));
+        return Err(Error::usage(format!(
+            "{subject}: it has no {FILE}: name the results directory of a run that was started on this machine"
+        )));
     }
     directory::check(directory, "--resume")?;
     let lock = lock::directory(directory)?.ok_or_else(|| {

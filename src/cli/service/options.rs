@@ -61,7 +61,7 @@ impl ControllerOptions {
 /// The options about the configuration file.
 #[derive(Args)]
 pub struct Configuration {
-    /// Read options that are not given here from this file [default: /etc/arete/controller.json or slave.json]
+    /// Read options that are not given here from this file [default: controller.json or slave.json in /etc/arete]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Start nothing; report everything that is wrong with the configuration, and what is right

@@ -354,7 +354,7 @@ impl Authority {
         print(format!(
             "{} revoked; copy {} to the --tls directory of every machine, and reload its controller or slave with SIGHUP\n",
             match fresh.len() {
-                0 => "no more certificates".to_owned(),
+                0 => "all certificates were already".to_owned(),
                 1 => "1 certificate".to_owned(),
                 count => format!("{count} certificates"),
             },

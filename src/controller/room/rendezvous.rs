@@ -238,7 +238,8 @@ impl<V: PartialEq> Rendezvous<V> {
         let round = self.meetings.get(name)?.forming.as_ref()?;
         let party = request.party.as_ref().filter(|party| !round.agreed.is(party))?;
         let said_by = round.said_by.as_deref().unwrap_or("the test file");
-        let said = format!("{said_by} says {}, {} says {}", round.party_in_words(), request.member, in_words(party));
+        let said =
+            format!("{said_by} says [{}], {} says [{}]", round.party_in_words(), request.member, in_words(party));
         Some((round.said_by.clone(), said))
     }
 

@@ -90,7 +90,7 @@ impl Run {
                 let busy = self.slaves_left().filter(|member| member.idle.is_none());
                 let busy: Vec<String> = busy.take(BUSY_MAX).map(busy_in_words).collect();
                 let why = format!(
-                    "its limit of {} passed and it is not idle: {}{}",
+                    "its limit of {} passed and it is not idle: still running on {}{}",
                     text::duration(*limit),
                     busy.join(", "),
                     standstill::in_words(self)

@@ -194,7 +194,7 @@ impl Outlook for Of<'_> {
             return None;
         }
         let (who, because) = it.lost().clone();
-        Some((who, format!("no more than {all} of {count} can come{because}")))
+        Some((who, format!("only {all} of the {count} members can still arrive{because}")))
     }
 }
 

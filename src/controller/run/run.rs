@@ -542,7 +542,7 @@ impl Run {
                     self.finish_jobs(now, format!("{trigger} fired, and what it set off has exited"), out);
                 } else if state.fired.is_none() && self.nothing_can_notify() {
                     let why = format!(
-                        "{trigger} can no longer fire ({} of {} left): no job and no service runs, and nothing can start any more",
+                        "trigger {trigger} can no longer fire ({} of {} left): no job and no service runs, and nothing can start any more",
                         state.left(),
                         state.initial
                     );

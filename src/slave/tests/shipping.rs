@@ -102,6 +102,6 @@ fn what_collect_finds_and_cannot_bring_is_named() {
     world.unfit = vec![("pipe".to_owned(), "a FIFO".to_owned())];
     world.exits("a", Exit::Code(0));
     stop(&mut world);
-    assert_eq!(warnings(&mut world), ["entry a: collect does not bring pipe: a FIFO"]);
+    assert_eq!(warnings(&mut world), ["entry a: collect does not copy pipe: a FIFO"]);
     assert_eq!(world.take("stopped").len(), 1);
 }

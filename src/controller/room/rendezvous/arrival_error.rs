@@ -69,8 +69,8 @@ impl fmt::Display for ArrivalError {
             ArrivalError::NoGroup { group, room } => write!(f, "there is no group {group:?} in room {room:?}"),
             ArrivalError::NoParty { meeting } => write!(
                 f,
-                "{meeting:?} is not declared, and no member has named a party: name the members or the count, or let a \
-                 member arrive first that does"
+                "the members of {meeting:?} are not known: give --members or --count, or wait until a member that gives them \
+                 has arrived"
             ),
             ArrivalError::PartySize(size) => write!(f, "1 to {MEMBERS_MAX} members can meet, not {size}"),
             ArrivalError::NotInOwnParty { member } => write!(f, "{member} is not among the members that it names"),

@@ -451,7 +451,7 @@ fn a_contender_does_not_influence_the_party_before_it_has_won() {
     assert!(hall.verdict(2, 2).starts_with("Refused b waits at"), "{}", hall.verdict(2, 2));
     hall.arrive(request(9, 1, "b"));
     hall.pass(CONTEND_WITHIN);
-    let verdict = "Disagreed the members disagree: a says a, b, c, b says a, b";
+    let verdict = "Disagreed the members disagree: a says [a, b, c], b says [a, b]";
     assert_eq!((hall.verdict(1, 1).as_str(), hall.verdict(9, 1).as_str()), (verdict, verdict));
     assert!(hall.verdict(2, 1).starts_with("Refused another process has taken"), "{}", hall.verdict(2, 1));
 }
@@ -476,12 +476,12 @@ fn a_disagreement_names_the_members_and_their_parties() {
     hall.arrive(ArrivalRequest { party: members("c a b"), ..request(3, 1, "c") });
     hall.arrive(request(2, 1, "b"));
     for process in [1, 2, 3] {
-        assert_eq!(hall.verdict(process, 1), "Disagreed the members disagree: a says a, b, c, b says a, b");
+        assert_eq!(hall.verdict(process, 1), "Disagreed the members disagree: a says [a, b, c], b says [a, b]");
     }
     assert_eq!(hall.outcomes[&(1, 1)][0].who, ["a", "b"]);
     hall.arrive(ArrivalRequest { party: Some(Party::Count(2)), ..request(1, 2, "a") });
     hall.arrive(request(2, 2, "b"));
-    assert!(hall.verdict(1, 2).ends_with("a says any 2, b says a, b"), "{}", hall.verdict(1, 2));
+    assert!(hall.verdict(1, 2).ends_with("a says [any 2], b says [a, b]"), "{}", hall.verdict(1, 2));
 }
 
 #[test]
@@ -539,13 +539,13 @@ fn a_waiting_member_can_abort_by_any_process_but_only_for_its_party() {
 fn a_declared_party_applies_if_no_member_names_one() {
     let mut hall = Hall::new();
     hall.arrive(ArrivalRequest { party: None, ..request(1, 1, "a") });
-    assert!(hall.verdict(1, 1).starts_with("Refused \"m\" is not declared"), "{}", hall.verdict(1, 1));
+    assert!(hall.verdict(1, 1).starts_with("Refused the members of \"m\" are not known"), "{}", hall.verdict(1, 1));
     hall.declared = members("a b");
     hall.arrive(ArrivalRequest { party: None, ..request(1, 2, "a") });
     hall.arrive(ArrivalRequest { party: None, ..request(2, 2, "b") });
     assert_eq!(hall.verdict(1, 2), "Released");
     hall.arrive(ArrivalRequest { party: Some(Party::Count(2)), ..request(1, 3, "a") });
-    assert_eq!(hall.verdict(1, 3), "Disagreed the members disagree: the test file says a, b, a says any 2");
+    assert_eq!(hall.verdict(1, 3), "Disagreed the members disagree: the test file says [a, b], a says [any 2]");
 }
 
 // 8: late is not lost: a controller that restarted empty learns arrivals again.
