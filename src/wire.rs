@@ -12,6 +12,7 @@
 
 mod code;
 mod command;
+mod names;
 #[doc = include_str!("wire/costs.md")]
 pub mod costs {}
 mod frame;

@@ -8,7 +8,11 @@ const DIGITS_MAX: usize = 9;
 
 /// The most names that are folded at all their numbers. Of more names only the last numbers are folded, which takes
 /// less time.
-const NAMES_MAX: usize = 20_000;
+const NAMES_MAX: usize = 5_000;
+
+/// The most numbers of a name that is folded. A name with more is written as it is: the time grows with the names and
+/// with their numbers, and strangers choose both.
+const NUMBERS_MAX: usize = 8;
 
 /// A pattern for one or more names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,7 +141,8 @@ impl<'a> Fold<'a> {
         let (mut text, mut at) = (0, 0);
         let bytes = name.as_bytes();
         // A name with brackets is not folded: the test file would read them as a range.
-        while at < bytes.len() && !name.contains(['[', ']']) {
+        let folds = !name.contains(['[', ']']);
+        while folds && at < bytes.len() {
             let digits = bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
             if (1..=DIGITS_MAX).contains(&digits) {
                 texts.push(&name[text..at]);
@@ -145,6 +150,9 @@ impl<'a> Fold<'a> {
                 text = at + digits;
             }
             at += digits.max(1);
+        }
+        if numbers.len() > NUMBERS_MAX {
+            return Fold { first, texts: vec![name], numbers: Vec::new() };
         }
         texts.push(&name[text..]);
         Fold { first, texts, numbers }

@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 use serde::{Deserialize, Serialize};
 
 use super::code::Code;
+use super::names;
 use super::operate::Measured;
 use crate::machine::Time;
 
@@ -18,16 +19,16 @@ pub struct Hello<'a> {
     /// The sender's [`PROTOCOL`](super::PROTOCOL).
     pub protocol: u32,
     /// The slave's program and version, such as `arete 0.1.0`; for people.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub version: Cow<'a, str>,
     /// The slave's own name. It is its name in the test, unless the test selects machines by labels.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub name: Cow<'a, str>,
     /// A random word that identifies the slave's process: 1 to 64 letters, digits, `-` and `_`.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub incarnation: Cow<'a, str>,
     /// The run in which this process takes part. Absent: none.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, deserialize_with = "names::optional", skip_serializing_if = "Option::is_none")]
     pub run: Option<Cow<'a, str>>,
     /// The labels of the slave: `arch`, `os`, and those of its configuration.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -38,7 +39,7 @@ pub struct Hello<'a> {
     pub utc: Option<i64>,
     /// The secret that a controller gave to a slave that it started itself. Absent in a slave that was started
     /// otherwise.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, deserialize_with = "names::optional", skip_serializing_if = "Option::is_none")]
     pub secret: Option<Cow<'a, str>>,
 }
 
@@ -48,11 +49,11 @@ pub struct Welcome<'a> {
     /// The controller's [`PROTOCOL`](super::PROTOCOL).
     pub protocol: u32,
     /// The controller's program and version; for people.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub version: Cow<'a, str>,
     /// The run that the controller has for this slave. Absent: none. A slave that is in another run has missed its end:
     /// it stops that run and forgets it.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, deserialize_with = "names::optional", skip_serializing_if = "Option::is_none")]
     pub run: Option<Cow<'a, str>>,
     /// The number of the last [`Report`](super::Report) of this incarnation in this run that the controller has
     /// recorded; 0 for none. The slave sends the later ones again.

@@ -26,6 +26,10 @@ pub const LINE_MAX_OF_VALUE: usize = VALUE_MAX + LINE_AROUND_VALUES;
 /// The same at a controller that takes values of at most [`VALUE_MOST`].
 pub const LINE_MOST_OF_VALUE: usize = VALUE_MOST + LINE_AROUND_VALUES;
 
+/// The longest name of anything in a message, such as a room, a member, a trigger or the path of a file, in bytes. The rules
+/// for each kind of name are stricter.
+pub const NAME_MOST: usize = 4096;
+
 /// The longest data of a notify, in bytes of JSON.
 pub const NOTE_MAX: usize = 64 * 1024;
 

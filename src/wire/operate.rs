@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::code::Code;
 use super::frame;
 pub use super::limits::{GETS_MAX, PAGE_MAX};
+use super::names;
 use super::times::bounded;
 use super::verdict::Verdict;
 
@@ -23,7 +24,7 @@ pub struct Operate<'a> {
     /// The sender's [`PROTOCOL`](super::PROTOCOL).
     pub protocol: u32,
     /// The operator's program and version; for people.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub version: Cow<'a, str>,
 }
 
@@ -32,10 +33,10 @@ pub struct Operate<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Submit<'a> {
     /// A random word that identifies the submission: 1 to 64 letters, digits, `-` and `_`.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub submission: Cow<'a, str>,
     /// The name of the test file in problems.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub file: Cow<'a, str>,
     /// The text of the test file.
     #[serde(borrow)]
@@ -67,7 +68,7 @@ pub struct Offer {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Wanted<'a> {
     /// As in [`Submit`].
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub submission: Cow<'a, str>,
     /// The missing files by their SHA-256, each with the offset in bytes from which it is missing.
     pub files: BTreeMap<String, u64>,
@@ -78,10 +79,10 @@ pub struct Wanted<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Upload<'a> {
     /// As in [`Submit`].
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub submission: Cow<'a, str>,
     /// The SHA-256 of the whole file, from [`Wanted`].
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub sha256: Cow<'a, str>,
     /// The offset of the piece in the file, in bytes.
     pub offset: u64,
@@ -94,7 +95,7 @@ pub struct Upload<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Unfit<'a> {
     /// As in [`Submit`].
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub submission: Cow<'a, str>,
     /// What is wrong, one line for each problem.
     pub problems: Vec<String>,
@@ -105,7 +106,7 @@ pub struct Unfit<'a> {
 pub struct Look<'a> {
     /// The id of the run or the beginning of an id. It selects the only unfinished run that begins so, or if there is
     /// none, the run that ended last.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub run: Cow<'a, str>,
     /// The operator is about to end the run. A finished run is selected only by its whole id, or if no other id begins
     /// so.
@@ -117,7 +118,7 @@ pub struct Look<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Seen<'a> {
     /// The submission of the [`Submit`] or [`Upload`] that is answered. Absent in the answer to another message.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, deserialize_with = "names::optional", skip_serializing_if = "Option::is_none")]
     pub submission: Option<Cow<'a, str>>,
     /// The state.
     pub run: RunState,
@@ -191,7 +192,7 @@ pub enum RunStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Denied<'a> {
     /// The run of the request. Absent if the request names none.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, deserialize_with = "names::optional", skip_serializing_if = "Option::is_none")]
     pub run: Option<Cow<'a, str>>,
     /// Why, for programs.
     pub code: Code,
@@ -204,7 +205,7 @@ pub struct Denied<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cancel<'a> {
     /// The run, as in [`Look`].
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub run: Cow<'a, str>,
     /// Kill at once, run no `finally` entry and ship nothing more.
     #[serde(default)]
@@ -215,7 +216,7 @@ pub struct Cancel<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AskSlaves<'a> {
     /// The name after which the answer begins. Empty: the first name.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub after: Cow<'a, str>,
 }
 
@@ -264,7 +265,7 @@ pub struct SlaveState {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AskRuns<'a> {
     /// The run after which the answer begins. Empty: the first run.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub after: Cow<'a, str>,
     /// Also list finished runs.
     #[serde(default)]
@@ -287,10 +288,10 @@ pub struct Runs<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AskFiles<'a> {
     /// The run, as in [`Look`].
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub run: Cow<'a, str>,
     /// The name after which the answer begins. Empty: the first name.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub after: Cow<'a, str>,
 }
 
@@ -298,7 +299,7 @@ pub struct AskFiles<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Files<'a> {
     /// The id of the run.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub run: Cow<'a, str>,
     /// The files by name, with their lengths in bytes.
     pub files: Vec<(String, u64)>,
@@ -312,10 +313,10 @@ pub struct Files<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Get<'a> {
     /// The run, as in [`Look`].
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub run: Cow<'a, str>,
     /// The name of the file, from [`Files`].
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub file: Cow<'a, str>,
     /// The offset of the piece in the file, in bytes.
     pub offset: u64,
@@ -328,10 +329,10 @@ pub struct Get<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Piece<'a> {
     /// As in [`Get`].
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub run: Cow<'a, str>,
     /// As in [`Get`].
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub file: Cow<'a, str>,
     /// As in [`Get`].
     pub offset: u64,

@@ -9,8 +9,10 @@ use std::borrow::Cow;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::limits::NAME_MOST;
 pub use super::limits::{FRESH, IDS_MAX, NOTE_MAX, SESSION_MAX, SESSION_MOST, SYNC_TIMEOUT, VALUE_MAX, VALUE_MOST};
 use super::message::Message;
+use super::names;
 use super::raw_json::RawJson;
 use super::times::bounded;
 use crate::machine::Time;
@@ -20,7 +22,7 @@ use crate::machine::Time;
 #[serde(rename_all = "lowercase")]
 pub enum Party {
     /// These members; `@GROUP` stands for the members of a group of the test file.
-    Members(Vec<String>),
+    Members(#[serde(deserialize_with = "names::names")] Vec<String>),
     /// Any members, this many.
     Count(u32),
 }
@@ -29,15 +31,15 @@ pub enum Party {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Arrive<'a> {
     /// The run, or the room that the client has joined.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub room: Cow<'a, str>,
     /// The name of the barrier.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub barrier: Cow<'a, str>,
     /// The number of this arrival among all arrivals and values of this incarnation: 1, 2, 3, ...
     pub id: u64,
     /// The member.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub member: Cow<'a, str>,
     /// The members that must arrive. Absent: those that the test file declares, or those that the other members name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,15 +63,15 @@ pub struct Arrive<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Give<'a> {
     /// As in [`Arrive`].
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub room: Cow<'a, str>,
     /// The session id of the sync.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub session: Cow<'a, str>,
     /// As in [`Arrive`].
     pub id: u64,
     /// The member.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub member: Cow<'a, str>,
     /// As in [`Arrive`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,7 +108,7 @@ impl Giver {
         let GiverSoFar { is_give: true, room: Some(room), id: Some(id), member: Some(member) } = head else {
             return None;
         };
-        Some(Giver { room, id, member })
+        (room.len() <= NAME_MOST && member.len() <= NAME_MOST).then_some(Giver { room, id, member })
     }
 }
 
@@ -145,10 +147,10 @@ impl<'de> Visitor<'de> for &mut GiverSoFar {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Map<'a> {
     /// As in [`Give`].
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub room: Cow<'a, str>,
     /// As in [`Give`].
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub session: Cow<'a, str>,
     /// The round, as in [`RoundVerdict`].
     pub round: u64,
@@ -170,7 +172,7 @@ fn few_ids<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Gone<'a> {
     /// As in [`Arrive`].
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub room: Cow<'a, str>,
     /// The arrivals, at most [`IDS_MAX`].
     #[serde(deserialize_with = "few_ids")]
@@ -181,7 +183,7 @@ pub struct Gone<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Heard<'a> {
     /// As in [`Arrive`].
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub room: Cow<'a, str>,
     /// The arrivals, at most [`IDS_MAX`].
     #[serde(deserialize_with = "few_ids")]
@@ -193,7 +195,7 @@ pub struct Heard<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Waits<'a> {
     /// The run.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub run: Cow<'a, str>,
     /// All commands that wait.
     pub waits: Vec<Wait>,
@@ -236,13 +238,13 @@ pub struct Alive<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Elsewhere<'a> {
     /// The room in which the client waits.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub room: Cow<'a, str>,
     /// The run that has the same name.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub run: Cow<'a, str>,
     /// The barrier's name or the session id.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub name: Cow<'a, str>,
     /// It is a sync, not a barrier.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -253,7 +255,7 @@ pub struct Elsewhere<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RoundVerdict<'a> {
     /// As in [`Arrive`].
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub room: Cow<'a, str>,
     /// The number of the round, unique for the barrier or the session. 0: the arrivals were in no round.
     pub round: u64,
@@ -294,10 +296,10 @@ pub enum OutcomeKind {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BarrierRequest<'a> {
     /// As in [`Arrive`].
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub barrier: Cow<'a, str>,
     /// The tag of the member, without the `#`. Absent: the member is the slave itself.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, deserialize_with = "names::optional", skip_serializing_if = "Option::is_none")]
     pub tag: Option<Cow<'a, str>>,
     /// As in [`Arrive`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -315,7 +317,7 @@ pub struct BarrierRequest<'a> {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub harmonize: bool,
     /// The entry that runs the command, from `ARETE_ENTRY`. Absent: the command was not started by an entry.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, deserialize_with = "names::optional", skip_serializing_if = "Option::is_none")]
     pub entry: Option<Cow<'a, str>>,
 }
 
@@ -323,10 +325,10 @@ pub struct BarrierRequest<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SyncRequest<'a> {
     /// As in [`Give`].
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub session: Cow<'a, str>,
     /// As in [`BarrierRequest`].
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, deserialize_with = "names::optional", skip_serializing_if = "Option::is_none")]
     pub tag: Option<Cow<'a, str>>,
     /// As in [`Give`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -338,7 +340,7 @@ pub struct SyncRequest<'a> {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub all_alive: bool,
     /// As in [`BarrierRequest`].
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, deserialize_with = "names::optional", skip_serializing_if = "Option::is_none")]
     pub entry: Option<Cow<'a, str>>,
     /// As in [`Give`].
     #[serde(borrow)]

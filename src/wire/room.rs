@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use super::names;
+
 /// The room of a client that names none.
 pub const DEFAULT_ROOM: &str = "default";
 
@@ -14,17 +16,17 @@ pub struct Join<'a> {
     /// The sender's [`PROTOCOL`](super::PROTOCOL).
     pub protocol: u32,
     /// The client's program and version; for people.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub version: Cow<'a, str>,
     /// A random word that identifies the client's process, as in [`Hello`](super::Hello).
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub incarnation: Cow<'a, str>,
     /// The name of a room, or the id of a run.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub room: Cow<'a, str>,
     /// The member for which the client speaks, `HOST` or `HOST#TAG`. Absent: the client can neither arrive at a barrier
     /// nor give a value.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, deserialize_with = "names::optional", skip_serializing_if = "Option::is_none")]
     pub member: Option<Cow<'a, str>>,
 }
 
@@ -33,10 +35,10 @@ pub struct Join<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Watch<'a> {
     /// The room that the client has joined.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub room: Cow<'a, str>,
     /// The trigger.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub trigger: Cow<'a, str>,
 }
 
@@ -45,10 +47,10 @@ pub struct Watch<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Create<'a> {
     /// The room that the client has joined.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub room: Cow<'a, str>,
     /// The name of the new trigger.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub trigger: Cow<'a, str>,
     /// Its initial value, at least 1.
     pub count: u64,
@@ -58,10 +60,10 @@ pub struct Create<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Delete<'a> {
     /// The room that the client has joined.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub room: Cow<'a, str>,
     /// The trigger.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub trigger: Cow<'a, str>,
 }
 
@@ -69,10 +71,10 @@ pub struct Delete<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Created<'a> {
     /// As in the request.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub room: Cow<'a, str>,
     /// As in the request.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub trigger: Cow<'a, str>,
 }
 
@@ -80,7 +82,7 @@ pub struct Created<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct List<'a> {
     /// The room that the client has joined.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub room: Cow<'a, str>,
 }
 
@@ -88,7 +90,7 @@ pub struct List<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Listing<'a> {
     /// As in the request.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub room: Cow<'a, str>,
     /// All triggers of the room, by name.
     pub triggers: Vec<TriggerState>,

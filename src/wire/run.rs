@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::frame::base64_bytes;
+use super::names;
 use super::schedule::{Entry, Resource};
 use super::slave_event::SlaveEvent;
 use super::verdict::Verdict;
@@ -19,13 +20,13 @@ use crate::machine::{Bytes, Time};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Prepare<'a> {
     /// The id of the run.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub run: Cow<'a, str>,
     /// The name of the test.
     #[serde(borrow)]
     pub test: Cow<'a, str>,
     /// The slave's name in the test. Absent: its own name; they differ if the test selects machines by labels.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, deserialize_with = "names::optional", skip_serializing_if = "Option::is_none")]
     pub serve_as: Option<Cow<'a, str>>,
     /// All entries of the slave.
     pub entries: Cow<'a, [Entry]>,
@@ -65,7 +66,7 @@ impl Prepare<'_> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ready<'a> {
     /// The run.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub run: Cow<'a, str>,
 }
 
@@ -73,7 +74,7 @@ pub struct Ready<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Unready<'a> {
     /// The run.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub run: Cow<'a, str>,
     /// Why, for people.
     #[serde(borrow)]
@@ -84,10 +85,10 @@ pub struct Unready<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fetch<'a> {
     /// The run.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub run: Cow<'a, str>,
     /// The name of the resource.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub resource: Cow<'a, str>,
     /// The offset of the piece in the file, in bytes.
     pub offset: u64,
@@ -97,10 +98,10 @@ pub struct Fetch<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Chunk<'a> {
     /// As in [`Fetch`].
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub run: Cow<'a, str>,
     /// As in [`Fetch`].
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub resource: Cow<'a, str>,
     /// As in [`Fetch`].
     pub offset: u64,
@@ -113,7 +114,7 @@ pub struct Chunk<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Start<'a> {
     /// The run.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub run: Cow<'a, str>,
     /// The instant, on the controller's clock.
     pub at: Time,
@@ -124,10 +125,10 @@ pub struct Start<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State<'a> {
     /// The run.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub run: Cow<'a, str>,
     /// For each trigger, the notifies by this incarnation in this run.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "names::by_name")]
     pub notified: BTreeMap<String, u64>,
     /// The triggers that the slave knows to have fired.
     #[serde(default)]
@@ -138,7 +139,7 @@ pub struct State<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report<'a> {
     /// The run.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub run: Cow<'a, str>,
     /// The number of the report in this run and incarnation: 1, 2, 3, ...
     pub seq: u64,
@@ -153,7 +154,7 @@ pub struct Report<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recorded<'a> {
     /// The run.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub run: Cow<'a, str>,
     /// This report and all earlier ones are on the controller's disk.
     pub seq: u64,
@@ -163,11 +164,11 @@ pub struct Recorded<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Output<'a> {
     /// The run.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub run: Cow<'a, str>,
     /// `ENTRY.out`, `ENTRY.err`, or `ENTRY.files/PATH` for a file that `collect` names; `ENTRY.2.out` for the second
     /// run of the entry.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub file: Cow<'a, str>,
     /// The offset of the piece in the file, in bytes: at most the length that the controller has kept.
     pub offset: u64,
@@ -180,10 +181,10 @@ pub struct Output<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Kept<'a> {
     /// The run.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub run: Cow<'a, str>,
     /// As in [`Output`].
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub file: Cow<'a, str>,
     /// The bytes of the file that the controller has written.
     pub length: u64,
@@ -198,7 +199,7 @@ pub struct Kept<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stop<'a> {
     /// The run.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub run: Cow<'a, str>,
     /// Why, for people.
     #[serde(borrow)]
@@ -228,7 +229,7 @@ pub enum Manner {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stopped<'a> {
     /// The run.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub run: Cow<'a, str>,
     /// The slave ended its part before the run ended, because it was itself told to stop.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -239,7 +240,7 @@ pub struct Stopped<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Dismissed<'a> {
     /// The run.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub run: Cow<'a, str>,
     /// The verdict of the run.
     pub verdict: Verdict,

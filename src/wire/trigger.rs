@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::code::Code;
+use super::limits::NAME_MOST;
+use super::names;
 use super::raw_json::RawJson;
 use super::times::counted;
 
@@ -15,10 +17,10 @@ use super::times::counted;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Notify<'a> {
     /// The run, or the room that the client has joined.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub room: Cow<'a, str>,
     /// The trigger.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub trigger: Cow<'a, str>,
     /// The notifies of this trigger by this incarnation in this run, this one included: 1, 2, 3, ...
     #[serde(deserialize_with = "counted")]
@@ -33,10 +35,10 @@ pub struct Notify<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Noted<'a> {
     /// As in [`Notify`].
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub room: Cow<'a, str>,
     /// As in [`Notify`].
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub trigger: Cow<'a, str>,
     /// The count in the notify that is answered. All earlier ones are answered with it.
     pub count: u64,
@@ -52,10 +54,10 @@ pub struct Noted<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Refused<'a> {
     /// As in the message that is refused.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub room: Cow<'a, str>,
     /// As in the message that is refused.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub trigger: Cow<'a, str>,
     /// Why, for programs.
     pub code: Code,
@@ -68,10 +70,10 @@ pub struct Refused<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Triggered<'a> {
     /// The run, or the room of a client.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub room: Cow<'a, str>,
     /// The trigger.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names::name")]
     pub trigger: Cow<'a, str>,
     /// The data of the notifies that had some, in their order: a list of objects `{"from": member, "data": ...}`.
     /// Absent: none had data.
@@ -99,7 +101,7 @@ pub(super) fn usual_notify(line: &[u8]) -> Option<Notify<'_>> {
 /// Splits after the closing quote of a string that has only characters of names. Returns `None` for another string.
 fn plain_name(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    let end = bytes.iter().position(|byte| !plain(byte)).filter(|&end| bytes[end] == b'"')?;
+    let end = bytes.iter().position(|byte| !plain(byte)).filter(|&end| bytes[end] == b'"' && end <= NAME_MOST)?;
     Some((std::str::from_utf8(&bytes[..end]).ok()?, &bytes[end + 1..]))
 }
 

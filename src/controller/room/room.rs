@@ -144,9 +144,13 @@ impl Room {
         }
     }
 
-    /// Resolves the groups in a party. Fails if a group is unknown.
+    /// Resolves the groups in a party. Fails if a group is unknown, or a name cannot be that of a member.
     fn resolve(&self, party: Option<&Party>) -> Result<Option<Party>, ArrivalError> {
         let Some(Party::Members(members)) = party else { return Ok(party.cloned()) };
+        // A name that no member can have would make the others wait in vain, and could be written to their terminals.
+        if let Some(name) = members.iter().find(|name| !name.starts_with('@') && !session::is_member(name)) {
+            return Err(ArrivalError::NotAMember { name: name.chars().take(session::NAME_MAX).collect() });
+        }
         if !members.iter().any(|member| member.starts_with('@')) {
             return Ok(party.cloned());
         }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::arrivals::{ARRIVALS_MAX, CLIENT_ARRIVALS_MAX, MEETINGS_MAX, SLAVE_ARRIVALS_MAX};
 use crate::controller::session::budget::Shortage;
-use crate::session::words_rule;
+use crate::session::{WORDS_MAX, words_rule};
 use crate::testfile::MEMBERS_MAX;
 
 /// Why an arrival is refused. The round continues without it.
@@ -26,6 +26,8 @@ pub enum ArrivalError {
     SlaveLost { slave: String, run: String },
     /// The party has an unknown group.
     NoGroup { group: String, room: String },
+    /// The party has a name that no member can have. Here is its beginning.
+    NotAMember { name: String },
     /// The test declares no party, and no member has named one.
     NoParty { meeting: String },
     /// The party has no members or too many.
@@ -67,6 +69,11 @@ impl fmt::Display for ArrivalError {
             ArrivalError::NotGoing { run } => write!(f, "run {run:?} is not going on"),
             ArrivalError::SlaveLost { slave, run } => write!(f, "slave {slave} is lost to run {run:?}"),
             ArrivalError::NoGroup { group, room } => write!(f, "there is no group {group:?} in room {room:?}"),
+            ArrivalError::NotAMember { name } => write!(
+                f,
+                "{name:?} cannot be a member: a member is HOST or HOST#TAG, each of at most {WORDS_MAX} bytes without control \
+                 characters"
+            ),
             ArrivalError::NoParty { meeting } => write!(
                 f,
                 "the members of {meeting:?} are not known: give --members or --count, or wait until a member that gives them \

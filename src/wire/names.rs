@@ -1,0 +1,80 @@
+//! Names in messages, with a bound. A name that is longer than any valid one is an error of the message, so that no
+//! answer, log line or file repeats it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+
+use super::limits::NAME_MOST;
+
+/// Fails if a text is longer than [`NAME_MOST`].
+fn check<E: Error>(text: &str) -> Result<(), E> {
+    match text.len() <= NAME_MOST {
+        true => Ok(()),
+        false => Err(E::custom(format_args!("a name of more than {NAME_MOST} bytes"))),
+    }
+}
+
+struct Name;
+
+impl<'de> Visitor<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Cow<'de, str>, E> {
+        check(text).map(|()| Cow::Borrowed(text))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Cow<'de, str>, E> {
+        check(text).map(|()| Cow::Owned(text.to_owned()))
+    }
+}
+
+/// Reads a name. Borrows it if it has no escapes.
+pub fn name<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'a, str>, D::Error> {
+    deserializer.deserialize_str(Name)
+}
+
+/// Reads a name that may be absent or `null`.
+pub fn optional<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'a, str>>, D::Error> {
+    struct Optional;
+    impl<'de> Visitor<'de> for Optional {
+        type Value = Option<Cow<'de, str>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string or null")
+        }
+
+        fn visit_none<E: Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+            deserializer.deserialize_str(Name).map(Some)
+        }
+    }
+    deserializer.deserialize_option(Optional)
+}
+
+/// Reads a list of names.
+pub fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    names.iter().try_for_each(|name| check(name))?;
+    Ok(names)
+}
+
+/// Reads numbers by name.
+pub fn by_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, u64>, D::Error> {
+    let numbers = BTreeMap::<String, u64>::deserialize(deserializer)?;
+    numbers.keys().try_for_each(|name| check(name))?;
+    Ok(numbers)
+}
