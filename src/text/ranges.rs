@@ -3,11 +3,11 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// The most digits of a number in a range, as in the test file.
-const DIGITS_MAX: usize = 9;
+/// The most digits of a number in a range.
+pub const DIGITS_MAX: usize = 9;
 
-/// The most names that are folded at all their numbers. Of more names only the last numbers are folded, which takes
-/// less time.
+/// The most names that are folded at all their numbers. If there are more, only the last number of each is folded, which
+/// takes less time.
 const NAMES_MAX: usize = 20_000;
 
 /// A pattern for one or more names.
@@ -173,7 +173,7 @@ struct Range<'a> {
 }
 
 impl Range<'_> {
-    /// Whether the number `value`, written as `text`, is the next one.
+    /// Returns whether the number `value`, written as `text`, is the next one.
     fn continues(&self, value: u64, text: &str) -> bool {
         let width = if self.first.starts_with('0') { self.first.len() } else { 0 };
         value == self.last + 1 && text == format!("{value:0width$}")
