@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn tries_come_within_two_seconds_in_the_first_minute_and_within_thirty_later() {
+    fn attempts_follow_within_two_seconds_in_the_first_minute_and_thirty_later() {
         let mut backoff = Backoff::new(7);
         let begin = Time::from_micros(5_000_000);
         let mut now = begin;

@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_at_a_process_kills_nothing() {
+    fn a_command_that_only_uses_a_process_id_kills_nothing() {
         for command in [
             "kill -0 @{x.pid}",
             "strace -p @{x.pid}",

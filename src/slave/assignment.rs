@@ -115,7 +115,7 @@ mod tests {
 
     /// A name from a controller must never reach a path unchecked.
     #[test]
-    fn a_resource_has_a_name_that_a_path_may_hold() {
+    fn a_resource_name_is_safe_in_a_path() {
         let check = |file: &str| {
             let resource = serde_json::json!({ "name": "r", "file": file, "size": 1, "sha256": "0" });
             let prepare = serde_json::json!({

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_counts_has_a_bound() {
+    fn uncounted_notifies_have_a_bound() {
         let mut notifies = Notifies::default();
         let most = (1..).find(|&nr| {
             notifies.add(if nr % 2 == 0 { "go" } else { "stop" }, None, command(nr));
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_what_was_never_said_answers_nothing_later() {
+    fn an_answer_beyond_the_total_answers_no_later_notify() {
         let mut notifies = Notifies::default();
         assert_eq!(notifies.noted("go", 7), []);
         notifies.add("go", None, command(1));
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_carries_data_is_said_again_one_by_one_and_in_no_total_before() {
+    fn notifies_with_data_are_sent_again_one_by_one_and_in_no_earlier_total() {
         let mut notifies = Notifies::default();
         let data = RawValue::from_string("{\"x\":1}".to_owned()).unwrap();
         notifies.add("go", None, command(1));

@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn what_expect_allows_passes_and_the_rest_fails_with_a_reason() {
+    fn exits_that_expect_allows_pass_and_others_fail_with_a_reason() {
         let zero = Expect::default();
         assert_eq!(judge(&run(), &zero, Exit::Code(0), false), (EntryOutcome::Passed, None));
         let (outcome, why) = judge(&run(), &zero, Exit::Code(3), false);
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_end_has_stopped_is_stopped_unless_it_crashes() {
+    fn a_command_that_the_end_stops_is_stopped_unless_it_crashes() {
         let stopped = EntryRun { stopped: true, ..run() };
         let outcome = |exit| judge(&stopped, &Expect::default(), exit, false).0;
         for exit in [Exit::Code(1), Exit::Code(143), Exit::Signal(Signal::TERM), Exit::Signal(Signal::KILL)] {
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_kills_by_process_id_stops_what_then_dies_of_a_signal() {
+    fn a_run_killed_by_its_process_id_is_stopped_if_it_dies_of_a_signal() {
         let aimed = |signal| EntryRun { aimed_at_by: Some((signal, "stop".to_owned())), ..run() };
         let outcome = |signal, exit| judge(&aimed(signal), &Expect::default(), exit, false).0;
         assert_eq!(outcome(Signal::TERM, Exit::Signal(Signal::TERM)), EntryOutcome::Stopped);

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exit_runs_those_that_wait_for_it_or_for_any_exit() {
+    fn an_exit_runs_the_entries_that_wait_for_it_or_for_any_exit() {
         let schedule = [
             entry("a", Policy::At(0)),
             entry("any", after("a", None)),
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cycle_is_found_and_a_chain_is_none() {
+    fn a_cycle_is_found_and_a_chain_is_not_a_cycle() {
         let chain = [entry("a", Policy::At(0)), entry("b", after("a", None)), entry("c", after("b", None))];
         assert_eq!(cycle(&chain), None);
         let round = [entry("x", after("b", None)), entry("a", after("b", None)), entry("b", after("a", None))];

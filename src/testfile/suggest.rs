@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_like_no_other_gets_the_list() {
+    fn a_name_without_a_similar_one_gets_the_list() {
         assert_eq!(hint("banana", ["at", "poke"]), "; known: \"at\" and \"poke\"");
         assert_eq!(hint("b", ["a"]), "; known: \"a\"");
         assert_eq!(hint("banana", []), "; none is declared");

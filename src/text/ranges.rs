@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn two_hundred_names_are_one() {
+    fn two_hundred_names_are_one_pattern() {
         let names: Vec<String> = (1..=200).map(|nr| format!("node{nr:03}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         assert_eq!(folded(&names), "node[001-200]=200");

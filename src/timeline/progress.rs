@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_gathers_shows_its_count_alone_to_an_operator() {
+    fn an_operator_sees_only_the_count_of_a_run_that_gathers() {
         let mut progress = Progress::new("t");
         let state = serde_json::json!({
             "run": "t-1", "test": "t", "state": "gathering", "submitted": "", "slaves": 3, "connected": 2
