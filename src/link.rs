@@ -29,7 +29,7 @@ const BEHIND_AGAIN: Duration = Duration::from_millis(10);
 /// The longest wait for the instant of a release that the controller names.
 const RELEASE_AHEAD_MAX: Duration = Duration::from_secs(1);
 
-/// The message if the other end sends something else than a controller would before its welcome.
+/// The message if the other end sends something that no controller sends before its welcome.
 pub const NO_CONTROLLER: &str = "no controller of arete listens there";
 
 /// A machine with a link to a controller.
@@ -39,13 +39,13 @@ pub(crate) trait Linked {
     /// The longest line that the machine accepts after the welcome, in bytes.
     const LONGEST: usize = LINE_FROM_CONTROLLER_MAX;
 
-    /// The link.
+    /// Returns the machine's link.
     fn link(&mut self) -> &mut Link;
 
     /// Returns the first message of a connection, encoded. The controller answers it with a welcome or a bye.
     fn greeting(&self) -> Bytes;
 
-    /// Whether the controller goes on with what it did on the last connection, so that its clock is the same.
+    /// Returns whether the controller continues what it did on the last connection, so that its clock is the same.
     fn goes_on(&self, _welcome: &Welcome<'_>) -> bool {
         false
     }
@@ -156,7 +156,7 @@ fn hang_up<M: Linked + ?Sized>(machine: &mut M, now: Time, reason: &Reason, out:
     machine.on_lost(now, was_up, out);
 }
 
-/// Why what was received is not what a controller sends.
+/// Why the received bytes are not the messages of a controller.
 #[derive(Debug)]
 enum Misspoken {
     Malformed(Malformed),
@@ -239,7 +239,7 @@ impl Link {
         }
     }
 
-    /// The offset between this clock and the controller's.
+    /// Returns the offset between this clock and the controller's.
     pub(crate) fn clock(&self) -> &ClockOffset {
         &self.clock
     }
@@ -249,7 +249,7 @@ impl Link {
         self.trouble().and_then(|trouble| trouble.split(": ").next()).unwrap_or_default()
     }
 
-    /// The reason to close the connection. Before the welcome the other end may be another program.
+    /// Returns the reason to close the connection. Before the welcome the other end may be another program.
     fn misspoken(&self, wrong: &Misspoken) -> Reason {
         match self.up() {
             true => format!("the controller breaks the protocol: {wrong}").into(),
@@ -279,7 +279,7 @@ impl Link {
         self.trouble.as_deref()
     }
 
-    /// Returns whether the controller itself gave that reason.
+    /// Returns whether the controller itself gave the reason in [`trouble`](Link::trouble).
     pub(crate) fn is_refused(&self) -> bool {
         self.is_refused
     }
@@ -303,7 +303,7 @@ impl Link {
         }
     }
 
-    /// Asks for a connection.
+    /// Begins to connect.
     pub(crate) fn connect(&mut self, now: Time, out: &mut Outbox) {
         self.state = State::Connecting(out.connect(self.to.clone()));
         self.frames = Frames::default();

@@ -1,8 +1,8 @@
 //! A client of a controller: joins a room, does one thing there, and leaves.
 //!
-//! It arrives at a barrier or gives a value to a sync as one member, notifies or waits for a trigger, or makes one. The
-//! client reconnects while the controller is away, so it may start first. After each reconnect it sends its request
-//! again, which counts once.
+//! It arrives at a barrier or gives a value to a sync as one member, notifies or waits for a trigger, or creates, removes
+//! or lists triggers. The client reconnects while the controller is away, so it may start first. After each reconnect it
+//! sends its request again, which counts once.
 
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -15,13 +15,10 @@ use crate::link::{Link, Linked};
 use crate::machine::{Address, Bytes, ConnId, Input, Machine, Outbox, Signal, Stream, Time, Timers};
 use crate::session::VERSION;
 use crate::text;
-use crate::verdict::{RoundResult, map_as_line, notes_in_lines, out_of_reach, too_late};
+use crate::verdict::{RoundResult, VERDICT_SLACK, map_as_line, notes_in_lines, out_of_reach, too_late};
 use crate::wire::rendezvous::{Alive, Arrive, Elsewhere, Give, Gone, Heard, Map, Party, RoundVerdict};
 use crate::wire::room::{Create, Delete, Join, List, Listing, Watch};
 use crate::wire::{Bye, FromController, Message, Noted, Notify, PROTOCOL, RawJson, Triggered, Welcome};
-
-/// How much longer than the timeout to wait for the controller's own verdict, while it is connected.
-const VERDICT_SLACK: Duration = Duration::from_millis(250);
 
 /// The number of the only arrival, value or notify of this process.
 const ONLY: u64 = 1;
@@ -206,10 +203,6 @@ impl Member {
         self.fire(now, out);
     }
 
-    fn changes(&self) -> bool {
-        matches!(self.config.task, Task::Create { .. } | Task::Delete { .. })
-    }
-
     /// Sends the request.
     fn ask(&self, now: Time, out: &mut Outbox) {
         let room = || self.config.room.as_str().into();
@@ -265,11 +258,11 @@ impl Member {
         self.pointed_to = Some(elsewhere.run.clone().into_owned());
         let (what, subject) = (if elsewhere.sync { "sync" } else { "barrier" }, self.config.task.subject());
         let Elsewhere { run, name, .. } = elsewhere;
-        let line = format!("arete: {subject}: run {run:?} has a {what} {name:?}: use --room {run}\n");
-        out.print(Stream::Err, text::harmless(line.trim_end()).into_owned() + "\n");
+        let line = format!("arete: {subject}: run {run:?} has a {what} {name:?}: use --room {run}");
+        out.print(Stream::Err, text::harmless(&line).into_owned() + "\n");
     }
 
-    /// The map of the session has arrived. The verdict follows.
+    /// The map of the sync has arrived. The verdict follows.
     fn map(&mut self, map: &Map<'_>) {
         if self.timers.get(&Timer::Release).is_none() {
             self.output = map_as_line(&map.map);
@@ -405,7 +398,7 @@ impl Member {
         }
     }
 
-    /// Returns the next deadline, until the client is over.
+    /// Returns when the client must get its next turn.
     pub fn deadline(&self) -> Option<Time> {
         [self.link.next_deadline(), self.timers.next()].into_iter().flatten().min()
     }
@@ -443,7 +436,9 @@ impl Linked for Member {
             FromController::RoundVerdict(verdict) => self.ruled(now, verdict, out),
             FromController::Triggered(triggered) => self.triggered(triggered, out),
             FromController::Noted(noted) => self.noted(noted, out),
-            FromController::Created(_) if self.changes() => self.done(out),
+            FromController::Created(_) if matches!(self.config.task, Task::Create { .. } | Task::Delete { .. }) => {
+                self.done(out);
+            }
             FromController::Listing(listing) if matches!(self.config.task, Task::List) => self.listed(listing, out),
             FromController::Refused(refused) => self.fail(&refused.reason, out),
             _ => log::debug!("the controller has sent a message that was not requested"),

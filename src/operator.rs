@@ -28,6 +28,7 @@ use self::submit::Submitting;
 use crate::link::{Link, Linked};
 use crate::machine::{Address, Bytes, Input, Machine, Outbox, Signal, Stream, Time};
 use crate::session::VERSION;
+use crate::verdict::out_of_reach;
 use crate::wire::operate::{Operate, Piece, RunState, Seen};
 use crate::wire::{Bye, FromController, LINE_MAX, Message, PROTOCOL, Welcome};
 use crate::{exit_code, text};
@@ -45,7 +46,7 @@ pub struct Config {
     pub show: Show,
     /// The beginning of `timeout`. `None`: the first input.
     pub begun: Option<Time>,
-    /// The time limit. `None`: no limit. For a new test it ends when the controller has the test.
+    /// The time limit. `None`: no limit. For a new test it applies until the controller has the test.
     pub timeout: Option<Duration>,
 }
 
@@ -170,9 +171,12 @@ impl Operator {
 
     /// The controller has sent the state of a run.
     fn seen(&mut self, now: Time, seen: Seen<'_>, out: &mut Outbox) {
-        let submits = |question: &Question| matches!(question, Question::Submit | Question::Upload);
         let looks = |question: &Question| matches!(question, Question::Look | Question::Cancel);
-        let asked = if seen.submission.is_some() { self.asked.answered(submits) } else { self.asked.answered(looks) };
+        let asked = if seen.submission.is_some() {
+            self.asked.answered(Question::is_of_a_submission)
+        } else {
+            self.asked.answered(looks)
+        };
         let Some(asked) = asked else { return };
         let mut talk = Talk { now, link: &self.link, asked: &mut self.asked, out };
         match &mut self.work {
@@ -205,7 +209,7 @@ impl Operator {
         self.begin(now, out);
     }
 
-    /// The named run is found.
+    /// The run that the task names is found.
     fn on_found(&mut self, now: Time, state: RunState, out: &mut Outbox) {
         self.work = match &self.config.task {
             Task::Attach { .. } => {
@@ -223,10 +227,9 @@ impl Operator {
     /// Handles an answer.
     fn heard(&mut self, now: Time, message: FromController<'_>, out: &mut Outbox) -> Next {
         let mut talk = Talk { now, link: &self.link, asked: &mut self.asked, out };
-        let submits = |question: &Question| matches!(question, Question::Submit | Question::Upload);
         match (message, &mut self.work) {
             (FromController::Wanted(wanted), Work::Submit(submitting)) => {
-                talk.asked.answered(submits);
+                talk.asked.answered(Question::is_of_a_submission);
                 return submitting.wanted(wanted, &mut talk);
             }
             (FromController::Unfit(unfit), Work::Submit(submitting)) if unfit.submission == submitting.what.id => {
@@ -368,10 +371,7 @@ impl Operator {
         if self.patience.take_if(|at| *at <= now).is_some() {
             let within = text::duration(self.config.timeout.unwrap_or_default());
             let why = match self.link.up() {
-                false => match self.link.why_away() {
-                    "" => format!("the controller {} is out of reach", self.config.controller),
-                    why => format!("the controller {} is out of reach ({why})", self.config.controller),
-                },
+                false => out_of_reach(&format!("controller {}", self.config.controller), self.link.why_away()),
                 true if matches!(self.work, Work::Follow(_) | Work::Stop(_)) => "the run goes on".to_owned(),
                 true if matches!(self.work, Work::Overview(_)) => "the watch ends".to_owned(),
                 true => "the controller has not answered".to_owned(),

@@ -12,11 +12,11 @@ use crate::machine::{Input, Machine, Outbox, Stream, Time};
 use crate::member::Member;
 use crate::text;
 
-/// How long the room stays open after the own verdict, for members that have not received theirs.
+/// How long the room stays open after this member has its verdict, for members that have not received theirs.
 const OTHERS_HAVE: Duration = Duration::from_secs(5);
 
-/// How much longer it stays open if the own member was interrupted. The member is lost only when it could have
-/// returned, and the others must receive that.
+/// How much longer it stays open if this member was interrupted. The member counts as lost only when it has not returned
+/// in time, and the others must receive that.
 const LOSS_SLACK: Duration = Duration::from_millis(250);
 
 /// A controller that serves rooms and no run.
@@ -62,7 +62,7 @@ pub struct Serve<R> {
 }
 
 impl<R: Room> Serve<R> {
-    /// Returns a machine with the controller of a room and a client.
+    /// Returns a machine that serves the room of `member` and exits with the member's code.
     pub fn new(room: R, member: Member) -> Serve<R> {
         Serve { room, member, until: None, closed: false }
     }
@@ -85,7 +85,7 @@ impl<R: Room> Serve<R> {
         }
     }
 
-    /// Returns whether all others know their verdicts. An interrupted member does not wait for itself.
+    /// Returns whether all others know their verdicts. After an interrupt, this member's own arrival does not count.
     fn may_close(&self, code: u8) -> bool {
         match code {
             exit_code::PASSED => self.room.is_quiet(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::machine::{Time, is_obeyed};
 use crate::wire::operate::Measured;
 
-/// How often a slave pings.
+/// How often a controller is pinged.
 pub const PING_EVERY: Duration = Duration::from_secs(5);
 
 /// If nothing is received from a peer for this long, its connection is closed.
@@ -48,7 +48,7 @@ pub fn is_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= NAME_MAX && !name.starts_with(['.', '-']) && name.bytes().all(plain)
 }
 
-/// Returns the rule of [`is_name`] for a message, without the article: `name is ...`.
+/// Returns the rule of [`is_name`] for a message, without the article.
 pub fn name_rule() -> String {
     rule("\".\", \"_\" and \"-\"")
 }
@@ -154,10 +154,7 @@ pub const MEMBER_MAX: usize = 2 * WORDS_MAX + 1;
 /// Returns whether `text` can name a member: a host, or a host with `#` and a tag, which may be empty. The tag begins
 /// after the first `#`. `@` begins the name of a group instead.
 pub fn is_member(text: &str) -> bool {
-    let (host, tag) = match text.split_once('#') {
-        Some((host, tag)) => (host, tag),
-        None => (text, ""),
-    };
+    let (host, tag) = text.split_once('#').unwrap_or((text, ""));
     is_meeting(host) && !host.starts_with('@') && is_tag(tag)
 }
 
@@ -310,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn tries_come_within_two_seconds_in_the_first_minute_and_within_thirty_later() {
+    fn attempts_follow_within_two_seconds_in_the_first_minute_and_thirty_later() {
         let mut backoff = Backoff::new(7);
         let begin = Time::from_micros(5_000_000);
         let mut now = begin;

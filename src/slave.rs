@@ -1,7 +1,7 @@
 //! The slave: its connection to the controller, and its part of a run.
 //!
-//! [`Slave`] owns the connection, the control socket and at most one run. A run that is over elsewhere is always
-//! cleaned up before the next one begins, so two runs never work on one machine through the same slave.
+//! [`Slave`] owns the connection, the control socket and at most one run. What is left of a run is always cleaned up
+//! before the next one begins, so two runs are never in progress in one slave.
 
 mod aimed;
 mod assignment;
@@ -118,7 +118,7 @@ impl Slave {
         }
     }
 
-    /// Returns whether it exits after one run.
+    /// Returns whether the slave exits after one run.
     fn once(&self) -> bool {
         self.config.once || self.leaving
     }
@@ -169,7 +169,7 @@ impl Slave {
     }
 
     /// The controller ends the run.
-    fn stopped(&mut self, now: Time, id: &str, how: Manner, out: &mut Outbox) {
+    fn stop(&mut self, now: Time, id: &str, how: Manner, out: &mut Outbox) {
         if self.next.as_ref().is_some_and(|next| next.run == id) {
             self.next = None;
         }
@@ -235,7 +235,7 @@ impl Slave {
         }
     }
 
-    /// Reports about a child, which belongs to the run or removes the directory of an earlier run.
+    /// A child has started or exited. It belongs to the run, or removes the directory of an earlier run.
     fn child(&mut self, now: Time, child: ChildId, input: &Input<'_>, out: &mut Outbox) {
         if let Some(run) = self.removing.get(&child) {
             let dir = self.config.dir.join(run);
@@ -386,7 +386,7 @@ impl Linked for Slave {
                 self.abandon(now, out);
                 self.next = Some(Assignment::new(prepare));
             }
-            FromController::Stop(stop) => self.stopped(now, &stop.run, stop.how, out),
+            FromController::Stop(stop) => self.stop(now, &stop.run, stop.how, out),
             FromController::Dismissed(dismissed) => self.dismissed(&dismissed.run, out),
             _ => self.with_run(now, out, |run, turn| run.on_message(&message, turn)),
         }
@@ -418,7 +418,7 @@ impl Linked for Slave {
 impl Machine for Slave {
     fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         match input {
-            // Everything has been said, so the connection is not missed.
+            // The slave waits only for the removal of directories before it exits, so it does not reconnect.
             Input::Closed { conn, .. } if self.link.is(conn) && self.quit.is_some() && self.run.is_none() => {
                 self.link.end();
             }

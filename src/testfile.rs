@@ -245,7 +245,7 @@ pub fn keys() -> Vec<(&'static str, Vec<&'static str>)> {
     ]
 }
 
-/// Returns the words of each key that accepts only a few words. Tests compare the schema with them.
+/// Returns the words that each key with a fixed choice accepts. Tests compare the schema with them.
 pub fn words() -> Vec<(&'static str, Vec<String>)> {
     let signals = Signal::named().map(Signal::name).filter(|name| !name.starts_with("SIGRT"));
     vec![
@@ -256,8 +256,8 @@ pub fn words() -> Vec<(&'static str, Vec<String>)> {
     ]
 }
 
-/// Returns the keys of which an entry has exactly one: the run-policies, and the actions with their options. Tests compare
-/// the schema with them.
+/// Returns the keys of which an entry has exactly one: the run-policies, and the actions with their options. Tests
+/// compare the schema with them.
 pub fn choices() -> (Vec<&'static str>, Vec<(&'static str, &'static [&'static str])>) {
     let policies = entry::POLICIES.iter().map(|policy| policy.key).collect();
     (policies, entry::ACTIONS.iter().map(|action| (action.key, action.options)).collect())

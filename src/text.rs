@@ -74,8 +74,8 @@ pub fn make_harmless(text: &mut Vec<u8>, from: usize) {
     }
 }
 
-/// Returns the JSON with these characters escaped; `None` if there is none. `begins` are the places where one may
-/// begin.
+/// Returns the JSON with the characters that a terminal would obey escaped; `None` if it has none. `begins` are the
+/// places at which one may begin.
 fn escaped(begins: impl Iterator<Item = usize>, json: &[u8]) -> Option<Vec<u8>> {
     let mut from = 0;
     let mut escaped = Vec::new();

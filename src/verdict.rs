@@ -10,6 +10,9 @@ use crate::wire::RawJson;
 use crate::wire::rendezvous::{Met, OutcomeKind, RoundVerdict};
 use crate::{exit_code, text};
 
+/// How much longer than its timeout a member waits for the controller's own verdict, while the controller is connected.
+pub const VERDICT_SLACK: Duration = Duration::from_millis(250);
+
 /// The verdict that a member received for its round, or none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RoundResult {
@@ -64,7 +67,7 @@ impl RoundResult {
     }
 
     /// Returns the result for people, such as `barrier server-up: timed out; missing: client2`; `None` if the round
-    /// released its members. `meeting` is the kind and the name, `waited` the time limit of the member, if it has one.
+    /// released its members. `meeting` is the kind and the name, `waited` is the time limit of the member, if it has one.
     pub fn in_words(&self, meeting: &str, waited: Option<Duration>) -> Option<String> {
         let verdict = match self.verdict {
             Some(OutcomeKind::Released) => return None,
@@ -92,8 +95,8 @@ impl RoundResult {
     }
 }
 
-/// Returns the sentence that there is no connection to `controller`, with the reason unless it is empty. The reason is
-/// important because the cause may be on this side.
+/// Returns the statement that `controller` is out of reach, with the reason unless it is empty. The reason matters
+/// because the cause may be on this machine.
 pub fn out_of_reach(controller: &str, why: &str) -> String {
     let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
     format!("the {controller} is out of reach{why}")
@@ -108,7 +111,7 @@ pub fn too_late(trigger: &str) -> String {
     )
 }
 
-/// One notify that had data.
+/// A notify that had data.
 #[derive(Deserialize)]
 struct Notified<'a> {
     #[serde(borrow)]
@@ -136,8 +139,9 @@ fn as_word(member: &str) -> String {
     }
 }
 
-/// Returns the notifies that had data, one line each: `MEMBER DATA`, with the data as JSON. The first space ends the name,
-/// and JSON on the wire has no line breaks, so the lines are unambiguous. Fails if `notes` is not a list of notifies.
+/// Returns the notifies that had data, one line each: `MEMBER DATA`, with the data as JSON. The first space ends the
+/// name, and JSON on the wire has no line breaks, so the lines are unambiguous. Fails if `notes` is not a list of
+/// notifies.
 pub fn notes_in_lines(notes: &RawJson<'_>) -> Result<String, serde_json::Error> {
     let notes: Vec<Notified<'_>> = serde_json::from_str(notes.json.get())?;
     let line = |note: &Notified<'_>| format!("{} {}\n", as_word(&note.from), note.data.get());

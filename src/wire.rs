@@ -7,8 +7,8 @@
 //!
 //! This file owns the lists of who may send what, one entry for each message; the files in `wire/` own the messages. A
 //! slave can repeat the facts that it states ([`Notify`], [`Report`], [`Output`], [`State`]) on any later connection,
-//! because each carries a total, a number or an offset: a repeated fact must count once. [`costs`] lists what each message
-//! may cost its receiver.
+//! because each carries a total, a number or an offset: a repeated fact must count once. [`costs`] lists what each
+//! message may cost its receiver.
 
 mod code;
 mod command;
@@ -60,9 +60,10 @@ use self::rendezvous::{
 use self::room::{Create, Created, Delete, Join, List, Listing, Watch};
 use crate::machine::Bytes;
 
-/// Declares the messages that one end can receive: an enum with a variant for each message, its decoder, and the types of
-/// the messages. `or` names a fast decoder for the usual form of a frequent message. A group is an enum of its own, for
-/// the messages that only one kind of speaker sends. `; again` lists messages that another end, declared above, also receives.
+/// Declares the messages that one end can receive: an enum with a variant for each message, its decoder, and the types
+/// of the messages. `or` names a fast decoder for the usual form of a frequent message. A group is an enum of its own,
+/// for the messages that only one kind of peer sends. `; again` lists messages that another end, declared above, also
+/// receives.
 macro_rules! messages {
     ($(#[$doc:meta])* $name:ident {
         $($kind:literal => $message:ident $(or $quick:path)?,)*

@@ -152,7 +152,7 @@ impl Fetch {
         !self.listing && self.asked == 0 && self.short.is_empty()
     }
 
-    /// Fetches a file again from its beginning, because what was read may be of another controller.
+    /// Fetches a file again from its beginning, because the controller may have been restarted since it was read.
     pub fn anew(&mut self, file: &str) {
         if let Some(kept) = self.files.get_mut(file) {
             (kept.have, kept.made) = (0, false);

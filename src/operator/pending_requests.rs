@@ -26,7 +26,12 @@ pub enum Question {
 }
 
 impl Question {
-    /// Returns whether it may be denied, because it is about a run.
+    /// Returns whether it submits a test, and may be answered by its run.
+    pub fn is_of_a_submission(&self) -> bool {
+        matches!(self, Question::Submit | Question::Upload)
+    }
+
+    /// Returns whether it is about a run, and a denial answers it in order.
     fn is_of_a_run(&self) -> bool {
         matches!(self, Question::Look | Question::Cancel | Question::Files | Question::Get(_))
     }
@@ -48,7 +53,7 @@ impl PendingRequests {
         self.0.remove(at)
     }
 
-    /// Takes the request that a denial means most likely: one that may wait comes last.
+    /// Takes the request that a denial most likely answers: one that may wait only if there is no other.
     pub fn denied(&mut self) -> Option<Question> {
         self.answered(Question::is_of_a_run)
             .or_else(|| self.answered(|question| matches!(question, Question::Await(_))))

@@ -32,9 +32,9 @@ pub struct Submission {
     pub test: Rc<Test>,
     /// The files of the resources, by their names in the test file.
     pub shipped: BTreeMap<String, Shipped>,
-    /// How long the run may wait for its slaves, instead of the time of the controller.
+    /// How long the run may wait in the queue and for its slaves. `None`: without a limit.
     pub wait: Option<Duration>,
-    /// After how long without a connection a slave is lost, instead of the time of the controller.
+    /// After how long without a connection a slave is lost. `None`: as the controller is configured.
     pub lost_after: Option<Duration>,
 }
 
@@ -74,7 +74,7 @@ pub struct Submitting {
     pub said: bool,
     /// The wanted files by hash, and the offset of the next piece.
     wanted: BTreeMap<String, u64>,
-    /// The controller has named the wanted files on this connection.
+    /// The controller has named the wanted files on this connection, so further answers confirm pieces.
     asked_for: bool,
     reading: Option<(ReadId, String, u64)>,
     /// How many pieces have no answer yet.

@@ -22,7 +22,7 @@ const ENDED: &str = "{\"t\":1.000000,\"event\":\"ended\",\"verdict\":\"passed\",
 fn running(world: &mut World) {
     world.theirs.insert("test.json".to_owned(), TEST.as_bytes().to_vec());
     world.grow("events.jsonl", STARTED);
-    world.stands(json!({"state": "running", "why": "", "started": "2026-01-31T12:00:01.000Z", "seconds": 0.1}));
+    world.becomes(json!({"state": "running", "why": "", "started": "2026-01-31T12:00:01.000Z", "seconds": 0.1}));
 }
 
 fn over(world: &mut World) {
@@ -31,11 +31,11 @@ fn over(world: &mut World) {
     {
         world.grow(file, text);
     }
-    world.stands(json!({"state": "over", "verdict": "passed", "code": 0, "why": "its 1s are over"}));
+    world.becomes(json!({"state": "over", "verdict": "passed", "code": 0, "why": "its 1s are over"}));
 }
 
 #[test]
-fn a_test_is_handed_in_its_run_is_followed_and_its_results_are_brought() {
+fn a_test_is_submitted_its_run_followed_and_its_results_fetched() {
     let task = Task::Run { submission: Box::new(submission()), results: Some("/r".into()) };
     let mut world = World::new(task);
     world.connect();
@@ -75,7 +75,7 @@ fn a_test_is_handed_in_its_run_is_followed_and_its_results_are_brought() {
 }
 
 #[test]
-fn what_was_lost_with_the_connection_goes_on_where_it_was() {
+fn reading_continues_after_a_reconnect_where_it_was() {
     let mut world = World::submitted(Show::default());
     running(&mut world);
     let half = SPAWNED.split_at(30);
@@ -95,7 +95,7 @@ fn what_was_lost_with_the_connection_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_submission_that_was_not_answered_is_said_again_and_its_files_go_on() {
+fn an_unanswered_submission_is_sent_again_and_its_files_continue() {
     let mut world = World::new(Task::Run { submission: Box::new(submission()), results: None });
     world.connect();
     world.say("wanted", json!({"submission": "s1", "files": {"ab".repeat(32): 0}}));
@@ -110,7 +110,7 @@ fn a_submission_that_was_not_answered_is_said_again_and_its_files_go_on() {
 }
 
 #[test]
-fn what_is_wrong_with_a_test_is_said_as_a_local_run_says_it() {
+fn problems_of_a_test_are_shown_as_by_a_local_run() {
     let mut world = World::new(Task::Run { submission: Box::new(submission()), results: None });
     world.connect();
     world.say("unfit", json!({"submission": "s1", "problems": ["t.json:1:2: no", "t.json:3:4: \u{1b}[2Jno"]}));
@@ -141,7 +141,7 @@ fn ctrl_c_ends_the_run_then_at_once_then_leaves_it_alone() {
 }
 
 #[test]
-fn who_hangs_up_leaves_the_run_alone() {
+fn sighup_leaves_the_run_alone() {
     let mut world = World::submitted(Show::default());
     running(&mut world);
     world.signal(Signal::HUP);
@@ -150,7 +150,7 @@ fn who_hangs_up_leaves_the_run_alone() {
 }
 
 #[test]
-fn who_looks_on_sees_all_of_it_and_leaves_without_harm() {
+fn attach_shows_the_whole_run_and_leaves_it_alone() {
     let attach = || Task::Attach { run: "t-2026".to_owned() };
     let show = || Show { follow: true, ..Show::default() };
     let mut world = World::with(attach(), show(), None);
@@ -210,7 +210,7 @@ fn nothing_is_written_outside_the_results_whatever_the_controller_calls_it() {
 }
 
 #[test]
-fn results_that_cannot_be_written_are_said_and_the_run_is_followed_all_the_same() {
+fn results_that_cannot_be_written_are_reported_and_the_run_is_still_followed() {
     let mut world = World::submitted(Show::default());
     world.full = true;
     running(&mut world);
@@ -223,28 +223,28 @@ fn results_that_cannot_be_written_are_said_and_the_run_is_followed_all_the_same(
 #[test]
 fn a_run_that_never_began_says_why() {
     let mut world = World::submitted(Show::default());
-    world.stands(json!({"state": "over", "verdict": "interrupted", "code": 130, "why": "taken out of the queue"}));
+    world.becomes(json!({"state": "over", "verdict": "interrupted", "code": 130, "why": "taken out of the queue"}));
     assert_eq!(world.exit, Some(130));
     assert!(world.printed.contains("t was interrupted: taken out of the queue\n"), "{}", world.printed);
 }
 
 #[test]
-fn who_stops_a_run_waits_until_it_is_over() {
+fn stop_waits_until_the_run_is_over() {
     let stop = |waits| Task::Stop { run: "latest".to_owned(), now: true, waits };
     for waits in [true, false] {
         let mut world = World::new(stop(waits));
         running(&mut world);
         world.connect();
         assert_eq!(world.take("runs"), [json!({"type": "runs", "after": "", "over": true})]);
-        let mut former = world.state.clone();
-        former["run"] = json!("t-20250131T120000Z-0000");
-        former["submitted"] = json!("2025-01-31T12:00:00.000Z");
-        world.say("runs", json!({"runs": [world.state, former], "more": false}));
+        let mut earlier = world.state.clone();
+        earlier["run"] = json!("t-20250131T120000Z-0000");
+        earlier["submitted"] = json!("2025-01-31T12:00:00.000Z");
+        world.say("runs", json!({"runs": [world.state, earlier], "more": false}));
         assert_eq!(world.take("cancel"), [json!({"type": "cancel", "run": RUN, "now": true})]);
         world.state["state"] = json!("ending");
         world.say("seen", json!({"run": world.state}));
         assert_eq!(world.exit, if waits { None } else { Some(0) });
-        world.stands(json!({"state": "over", "why": "cancelled"}));
+        world.becomes(json!({"state": "over", "why": "cancelled"}));
         assert_eq!(world.exit, Some(0));
         let said = if waits { "is over: cancelled" } else { "is being stopped" };
         assert_eq!(world.printed, format!("run {RUN} {said}\n"));
@@ -252,14 +252,14 @@ fn who_stops_a_run_waits_until_it_is_over() {
 }
 
 #[test]
-fn a_run_that_nobody_knows_is_no_run() {
+fn an_unknown_run_is_an_error() {
     let mut world = World::new(Task::Attach { run: "x".to_owned() });
     world.connect();
     assert_eq!((world.exit, &*world.complained), (Some(1), "arete: attach x: no such run: x\n"));
 }
 
 #[test]
-fn what_there_is_of_the_results_is_brought_while_the_run_goes_on() {
+fn partial_results_are_fetched_while_the_run_goes_on() {
     let mut world = World::new(Task::Find { run: RUN[..9].to_owned() });
     running(&mut world);
     world.connect();
@@ -298,7 +298,7 @@ fn status_is_one_object_a_second_until_ctrl_c() {
 }
 
 #[test]
-fn who_waits_for_a_controller_in_vain_gives_up_in_time() {
+fn an_operator_without_a_controller_gives_up_in_time() {
     let wanted = OverviewOptions { slaves: false, json: false, watch: false };
     let mut world = World::with(Task::Overview(wanted), Show::default(), Some(Duration::from_secs(5)));
     world.pass(Duration::from_secs(6));
@@ -311,7 +311,7 @@ fn who_waits_for_a_controller_in_vain_gives_up_in_time() {
 }
 
 #[test]
-fn a_controller_that_says_anything_at_all_does_no_harm() {
+fn arbitrary_messages_of_a_controller_do_no_harm() {
     let mut random = fastrand::Rng::with_seed(7);
     let state = json!({"run": RUN, "test": "t", "state": "over", "submitted": "", "slaves": 1, "connected": 1});
     let lines = [

@@ -9,7 +9,7 @@ use crate::text;
 /// The longest name of a shipped file (`ENTRY.files/PATH`), in bytes.
 pub const SHIPPED_MAX: usize = 1_000;
 
-/// The same with the name of its slave in front.
+/// The longest name of a file in the results (`SLAVE/ENTRY.files/PATH`), in bytes.
 const RESULTS_MAX: usize = NAME_MAX + 1 + SHIPPED_MAX;
 
 /// The most directories in the name of a shipped file, `ENTRY.files` included. Each takes an inode, and time when the

@@ -16,7 +16,7 @@ pub(super) fn targets(command: &str) -> Vec<(String, Signal)> {
     text.split(SEPARATORS).flat_map(|simple| killed_by(simple, &entries)).collect()
 }
 
-/// Returns the text with `@N` for the process id of an entry, and those entries by N.
+/// Returns the text with `@N` in place of the process id of an entry, and the entries by N.
 fn flat(command: &str) -> (String, Vec<String>) {
     let (mut text, mut entries) = (String::new(), Vec::new());
     for part in variables::parse(command).unwrap_or_default() {
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_at_a_process_kills_nothing() {
+    fn a_command_that_only_uses_a_process_id_kills_nothing() {
         for command in [
             "kill -0 @{x.pid}",
             "strace -p @{x.pid}",

@@ -23,7 +23,7 @@ pub(super) struct Assignment {
     pub(super) entries: Rc<[Entry]>,
     pub(super) resources: Vec<Resource>,
     pub(super) triggers: Vec<String>,
-    /// In microseconds, by the name of a barrier or a sync.
+    /// The declared timeouts in microseconds, by the name of the barrier or the sync.
     pub(super) timeouts: BTreeMap<String, u64>,
     pub(super) addresses: BTreeMap<String, String>,
     pub(super) end_trigger: Option<String>,
@@ -64,7 +64,7 @@ impl Assignment {
         Err(Refusal::NoTrigger { trigger: name.to_owned(), known })
     }
 
-    /// Fails if a name could lead out of the run's directory, or if the schedule has a circle.
+    /// Fails if a name could lead out of the run's directory, or if the schedule has a cycle.
     pub(super) fn check(&self) -> Result<(), AssignmentError> {
         let resource = |it: &&Resource| !is_name(&it.name) || !is_file_name(&it.file);
         check_name("a run", &self.run)?;
@@ -74,7 +74,7 @@ impl Assignment {
             return Err(AssignmentError::Resource { name: bad.name.clone(), file: bad.file.clone() });
         }
         self.triggers.iter().try_for_each(|trigger| check_name("a trigger", trigger))?;
-        cycle(&self.entries).map_or(Ok(()), |entry| Err(AssignmentError::Circle { entry: entry.to_owned() }))
+        cycle(&self.entries).map_or(Ok(()), |entry| Err(AssignmentError::Cycle { entry: entry.to_owned() }))
     }
 }
 
@@ -86,7 +86,7 @@ pub(super) enum AssignmentError {
     /// The name of a resource or of its file could.
     Resource { name: String, file: String },
     /// This entry waits for itself.
-    Circle { entry: String },
+    Cycle { entry: String },
 }
 
 impl From<NameError> for AssignmentError {
@@ -102,7 +102,7 @@ impl fmt::Display for AssignmentError {
             AssignmentError::Resource { name, file } => {
                 write!(to, "{:?} with the file {:?} is not a valid resource", clip(name), clip(file))
             }
-            AssignmentError::Circle { entry } => write!(to, "entry {entry} waits for itself through \"after\""),
+            AssignmentError::Cycle { entry } => write!(to, "entry {entry} waits for itself through \"after\""),
         }
     }
 }
@@ -115,7 +115,7 @@ mod tests {
 
     /// A name from a controller must never reach a path unchecked.
     #[test]
-    fn a_resource_has_a_name_that_a_path_may_hold() {
+    fn a_resource_name_is_safe_in_a_path() {
         let check = |file: &str| {
             let resource = serde_json::json!({ "name": "r", "file": file, "size": 1, "sha256": "0" });
             let prepare = serde_json::json!({

@@ -20,17 +20,17 @@ const REQUESTS_MAX: usize = 4096;
 /// The most connections without a request. If there are more, the oldest is closed.
 const SILENT_MAX: usize = 64;
 
-/// The user who may do everything.
+/// The user id of root.
 const ROOT: u32 = 0;
 
-/// The longest line of a request, in bytes: a notify has data.
+/// The longest line of a request other than a sync, in bytes: a notify may carry data.
 const LINE_MAX: usize = LINE_MAX_BEFORE_HELLO + NOTE_MAX;
 
-/// How many bytes of unfinished lines all requests may hold together. Beyond that, no line may be longer than
-/// [`LINE_MAX`].
+/// How many bytes of unfinished lines all requests may hold together. Beyond that, the limit of a sync is [`LINE_MAX`]
+/// too.
 const PARTIAL_MAX: usize = LINE_MOST_OF_VALUE;
 
-/// The beginning of the request that may be that long, without its spaces.
+/// The beginning of the request that may be as long as a value, without its spaces.
 const SYNC_HEAD: &[u8] = b"{\"type\":\"sync\"";
 
 /// The beginning of a line, without its spaces, as far as it decides the limit.

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_line_the_beginning_is_looked_at_and_no_more_is_held() {
+    fn only_the_beginning_of_a_long_line_is_held_and_compared() {
         let long = vec![b'x'; LINE_MAX];
         assert!(finds("^x+$", &[&long]));
         assert!(!finds("y", &[&long, b"y\n"]));

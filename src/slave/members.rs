@@ -17,20 +17,17 @@ use crate::slave::refusal::Refusal;
 use crate::slave::shorten::clip;
 use crate::slave::timer::Timer;
 use crate::slave::turn::Turn;
-use crate::verdict::RoundResult;
+use crate::verdict::{RoundResult, VERDICT_SLACK};
 use crate::wire::rendezvous::{Arrive, Give, Gone, Heard, Map, Party, RoundVerdict, VALUE_MOST, Wait};
 use crate::wire::{Message, RawJson};
 
-/// How much longer than the timeout of a member to wait for the controller's own verdict, while it is connected.
-const VERDICT_SLACK: Duration = Duration::from_millis(250);
-
-/// The limit of all values that wait here for their sessions, in bytes: two of the longest.
+/// The limit of all values that wait here for their syncs, in bytes: two of the longest.
 const VALUES_MAX: usize = 2 * VALUE_MOST;
 
 /// An arrival at a barrier, or a value for a sync.
 #[derive(Debug, Clone)]
 pub(super) struct MeetRequest {
-    /// The barrier's name or the session id.
+    /// The name of the barrier, or the session id of the sync.
     pub(super) name: String,
     /// The tag that distinguishes several members of this slave.
     pub(super) tag: Option<String>,
@@ -58,12 +55,13 @@ impl MeetRequest {
     }
 }
 
-/// A member with its verdict, and the map of its sync.
+/// A member that is released, or has timed out.
 #[derive(Debug)]
 pub(super) struct Released {
     pub(super) asked: MeetRequest,
     pub(super) waiter: Waiter,
     pub(super) verdict: RoundResult,
+    /// The message with the map of its sync.
     pub(super) line: Option<Bytes>,
 }
 
@@ -123,7 +121,7 @@ impl Members {
         Members { room: run.to_owned(), waiting: BTreeMap::new(), map: None, gone: Vec::new(), heard: Vec::new() }
     }
 
-    /// The map of a session has arrived; its verdict follows.
+    /// The map of a sync has arrived; its verdict follows.
     pub(super) fn map(&mut self, map: &Map<'_>) {
         self.map = Some(Received { round: map.round, line: map.encode() });
     }

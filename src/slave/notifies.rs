@@ -10,13 +10,13 @@ use serde_json::value::RawValue;
 use crate::machine::ConnId;
 use crate::slave::process::RunKey;
 
-/// With this many notifies that the controller has not counted, commands are refused more.
+/// With this many notifies that the controller has not counted, notifies of commands are refused.
 const UNCOUNTED_MAX: u64 = 4096;
 
 /// The same for their data, in bytes. After a reconnect all of that is sent at once.
 const DATA_MAX: usize = 4 * 1024 * 1024;
 
-/// The one that is informed when a notify is counted or a member is released.
+/// The receiver of the answer when a notify is counted or a member is released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waiter {
     /// A run of an entry with that action.
@@ -24,16 +24,16 @@ pub(super) enum Waiter {
     /// A command, on the control socket.
     Command(ConnId),
     /// None: the notify follows from the readiness of an entry.
-    Nobody,
+    None,
 }
 
 #[derive(Debug, Default)]
 struct Total {
     said: u64,
     noted: u64,
-    /// With the total that each waits for, in order.
+    /// The waiters, each with the total that it waits for, in order.
     waiters: VecDeque<(u64, Waiter)>,
-    /// The data of those that the controller has not counted, in order.
+    /// The data of the notifies that the controller has not counted, each with its total, in order.
     data: VecDeque<(u64, Box<RawValue>)>,
 }
 
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_counts_has_a_bound() {
+    fn uncounted_notifies_have_a_bound() {
         let mut notifies = Notifies::default();
         let most = (1..).find(|&nr| {
             notifies.add(if nr % 2 == 0 { "go" } else { "stop" }, None, command(nr));
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_what_was_never_said_answers_nothing_later() {
+    fn an_answer_beyond_the_total_answers_no_later_notify() {
         let mut notifies = Notifies::default();
         assert_eq!(notifies.noted("go", 7), []);
         notifies.add("go", None, command(1));
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_carries_data_is_said_again_one_by_one_and_in_no_total_before() {
+    fn notifies_with_data_are_sent_again_one_by_one_and_in_no_earlier_total() {
         let mut notifies = Notifies::default();
         let data = RawValue::from_string("{\"x\":1}".to_owned()).unwrap();
         notifies.add("go", None, command(1));

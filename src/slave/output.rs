@@ -81,7 +81,7 @@ impl Shipping {
         }
     }
 
-    /// Ships the file at `path` under this name, while a command writes to it.
+    /// Ships the file at `path` under this name while a command writes to it.
     pub(super) fn follow(&mut self, name: String, path: PathBuf) {
         self.growing.insert(name.clone());
         self.add(name, path, false);
@@ -120,7 +120,7 @@ impl Shipping {
         self.pump(turn);
     }
 
-    /// Searches the files that match the patterns of this entry's `collect`.
+    /// Searches for the files that match the patterns of this entry's `collect`.
     pub(super) fn collect(&mut self, entry: &str, dir: PathBuf, patterns: Vec<String>, turn: &mut Turn<'_>) {
         let read = turn.out.list(dir.clone(), patterns);
         self.lists.insert(read, (entry.to_owned(), dir));
@@ -181,8 +181,8 @@ impl Shipping {
         }
     }
 
-    /// Starts as many reads as the window has room for.
-    fn pump(&mut self, turn: &mut Turn<'_>) {
+    /// Starts as many reads as the window has room for, unless the controller is away.
+    pub(super) fn pump(&mut self, turn: &mut Turn<'_>) {
         while turn.link.up() && self.unanswered + (self.reads.len() * PIECE) as u64 + PIECE as u64 <= WINDOW {
             let Some(name) = self.queue.pop_front() else { return };
             let Some(file) = self.files.get(&name) else { continue };
@@ -274,11 +274,6 @@ impl Shipping {
         }
     }
 
-    /// Goes on after a reconnect.
-    pub(super) fn resume(&mut self, turn: &mut Turn<'_>) {
-        self.pump(turn);
-    }
-
     /// Returns whether the controller has everything.
     pub(super) fn complete(&self) -> bool {
         let answered = |file: &File| file.answered || file.cut || !file.wanted;
@@ -286,17 +281,17 @@ impl Shipping {
         self.unanswered == 0 && nothing_moves && self.files.values().all(answered)
     }
 
-    /// Returns whether a limit has cut something for the first time.
+    /// As [`Unshipped::rest_is_news`].
     pub(super) fn rest_is_news(&mut self) -> bool {
         self.unshipped.rest_is_news()
     }
 
-    /// Returns whether the run's directory holds something that a limit has cut.
+    /// As [`Unshipped::stays`].
     pub(super) fn leaves_rest(&self) -> bool {
         self.unshipped.stays()
     }
 
-    /// Takes the warnings for a person. `ends`: nothing writes any more.
+    /// Takes the warnings since the last call. `ends`: nothing writes any more.
     pub(super) fn take_warnings(&mut self, ends: bool) -> Vec<String> {
         let last = ends && self.complete();
         self.unshipped.take(last)

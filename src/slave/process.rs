@@ -1,7 +1,6 @@
-//! The runs of entries that go on, and the judgement of a run that is over.
+//! The runs of entries that go on, and the outcome of a run that is over.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use crate::machine::{ChildId, Exit, Signal};
 use crate::slave::refusal::Refusal;
@@ -36,7 +35,7 @@ pub(super) struct EntryRun {
     pub(super) stopped: bool,
     /// Why it has failed, however it exits.
     pub(super) failed: Option<String>,
-    /// Whether `failed` is set because the end of the run has cut it off.
+    /// `failed` is set because the end of the run has cut it off.
     pub(super) cut_off: bool,
 }
 
@@ -54,6 +53,11 @@ impl EntryRun {
             failed: None,
             cut_off: false,
         }
+    }
+
+    /// Returns whether it is a command, and not a built-in action.
+    pub(super) fn has_process(&self) -> bool {
+        matches!(self.doing, Doing::Process { .. })
     }
 
     /// Returns whether an entry has asked it to end, so that the end of the run need not wait for it.
@@ -192,7 +196,7 @@ impl Processes {
         self.live.keys().copied().collect()
     }
 
-    /// The runs of one entry.
+    /// Returns the runs of one entry.
     pub(super) fn keys_of(&self, entry: usize) -> Vec<RunKey> {
         self.live.iter().filter(|(_, run)| run.entry == entry).map(|(key, _)| *key).collect()
     }
@@ -203,17 +207,12 @@ impl Processes {
 
     /// Returns whether a process runs.
     pub(super) fn has_children(&self) -> bool {
-        self.live.values().any(|run| matches!(run.doing, Doing::Process { .. }))
+        self.live.values().any(EntryRun::has_process)
     }
 
-    /// Returns the processes of one entry, or of all.
-    pub(super) fn children(&self, entry: Option<usize>) -> Vec<(RunKey, ChildId)> {
-        let wanted = self.live.iter().filter(|(_, run)| entry.is_none_or(|entry| entry == run.entry));
-        let child = |(key, run): (&RunKey, &EntryRun)| match run.doing {
-            Doing::Process { child, .. } => Some((*key, child)),
-            Doing::Notify | Doing::Meet => None,
-        };
-        wanted.filter_map(child).collect()
+    /// Returns the runs that have a process.
+    pub(super) fn children(&self) -> Vec<RunKey> {
+        self.live.iter().filter(|(_, run)| run.has_process()).map(|(key, _)| *key).collect()
     }
 
     /// Returns the process of the entry's latest run.
@@ -235,7 +234,7 @@ const ASK_TO_END: [Signal; 4] = [Signal::INT, Signal::QUIT, Signal::KILL, Signal
 const GOES_ON_AFTER: [Signal; 8] =
     [Signal(17), Signal(18), Signal(19), Signal(20), Signal(21), Signal(22), Signal(23), Signal(28)];
 
-/// Returns whether the default action of a signal ends a process.
+/// Returns whether the default action of `signal` ends a process.
 pub(super) fn ends_a_process(signal: Signal) -> bool {
     !GOES_ON_AFTER.contains(&signal)
 }
@@ -245,7 +244,8 @@ pub(super) fn ends_a_process(signal: Signal) -> bool {
 const CRASHES: [Signal; 9] =
     [Signal(4), Signal(5), Signal(6), Signal(7), Signal(8), Signal(11), Signal(24), Signal(25), Signal(31)];
 
-/// Judges a run after the exit of its first process. `ending`: the end trigger of the test has fired.
+/// Returns the outcome of a run after the exit of its first process, and the reason unless it passed. `ending`: the end
+/// of the run has begun, or the end trigger of the test has fired.
 pub(super) fn judge(run: &EntryRun, expect: &Expect, exit: Exit, ending: bool) -> (EntryOutcome, Option<String>) {
     if let Some(why) = &run.failed {
         return (EntryOutcome::Failed, Some(why.clone()));
@@ -303,16 +303,6 @@ fn expected(expect: &Expect) -> String {
     }
 }
 
-/// Returns a duration as a person writes it: `250ms`, `1.5s`, `2min`.
-pub(super) fn text(duration: Duration) -> String {
-    let millis = duration.as_millis();
-    match millis {
-        0..1_000 => format!("{millis}ms"),
-        _ if millis.is_multiple_of(60_000) => format!("{}min", millis / 60_000),
-        _ => format!("{}s", millis as f64 / 1_000.0),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -322,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn what_expect_allows_passes_and_the_rest_fails_with_a_reason() {
+    fn exits_that_expect_allows_pass_and_others_fail_with_a_reason() {
         let zero = Expect::default();
         assert_eq!(judge(&run(), &zero, Exit::Code(0), false), (EntryOutcome::Passed, None));
         let (outcome, why) = judge(&run(), &zero, Exit::Code(3), false);
@@ -359,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_end_has_stopped_is_stopped_unless_it_crashes() {
+    fn a_command_that_the_end_stops_is_stopped_unless_it_crashes() {
         let stopped = EntryRun { stopped: true, ..run() };
         let outcome = |exit| judge(&stopped, &Expect::default(), exit, false).0;
         for exit in [Exit::Code(1), Exit::Code(143), Exit::Signal(Signal::TERM), Exit::Signal(Signal::KILL)] {
@@ -383,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_kills_by_process_id_stops_what_then_dies_of_a_signal() {
+    fn a_run_killed_by_its_process_id_is_stopped_if_it_dies_of_a_signal() {
         let aimed = |signal| EntryRun { aimed_at_by: Some((signal, "stop".to_owned())), ..run() };
         let outcome = |signal, exit| judge(&aimed(signal), &Expect::default(), exit, false).0;
         assert_eq!(outcome(Signal::TERM, Exit::Signal(Signal::TERM)), EntryOutcome::Stopped);
@@ -392,11 +382,5 @@ mod tests {
         assert_eq!(outcome(Signal::TERM, Exit::Code(1)), EntryOutcome::Failed);
         assert_eq!(outcome(Signal::USR1, Exit::Signal(Signal::TERM)), EntryOutcome::Failed);
         assert!(aimed(Signal::TERM).told_to_end() && !aimed(Signal::USR1).told_to_end());
-    }
-
-    #[test]
-    fn durations_read_as_people_write_them() {
-        let text = |millis| text(Duration::from_millis(millis));
-        assert_eq!([250, 1_500, 2_000, 120_000].map(text), ["250ms", "1.5s", "2s", "2min"]);
     }
 }

@@ -38,7 +38,7 @@ const LOCALHOST: &str = "127.0.0.1";
 const SHOWN_MAX: usize = 80;
 
 /// The message of a ready service in the protocol of `NOTIFY_SOCKET`.
-const SAID: &[u8] = b"READY=1";
+const READY: &[u8] = b"READY=1";
 
 /// A run that is awaited.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ struct Awaited {
 enum Stage {
     /// Its process has no id yet.
     Starting,
-    /// Its check has no state.
+    /// Its check has no state here: a port, or a report of the command.
     Tested,
     /// Its output is read.
     Log(Box<Log>),
@@ -294,7 +294,7 @@ impl Readies {
     /// A message has arrived at a socket. Returns the run that is ready.
     pub(super) fn overheard(&self, ear: EarId, bytes: &[u8]) -> Option<RunKey> {
         let key = *self.ears.get(&ear)?;
-        let ready = bytes.split(|&byte| byte == b'\n').any(|line| line == SAID);
+        let ready = bytes.split(|&byte| byte == b'\n').any(|line| line == READY);
         (ready && self.awaited.get(&key)?.is_in_time()).then_some(key)
     }
 

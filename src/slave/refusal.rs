@@ -14,7 +14,7 @@ pub(super) enum Refusal {
     Malformed(Malformed),
     /// The request is too long.
     TooLong(Bound),
-    /// Too many requests wait already, of which this is the bound.
+    /// This many requests wait already, which is the limit.
     TooMany(usize),
     /// The connection has sent no request, and others need its place.
     Silent,
@@ -26,11 +26,11 @@ pub(super) enum Refusal {
     Ending,
     /// The run has ended.
     Ended,
-    /// The test has no such trigger, but those in `known`.
+    /// The test has no such trigger. `known` lists its triggers.
     NoTrigger { trigger: String, known: String },
     /// The schedule has no such entry.
     NoEntry { entry: String },
-    /// The schedule has no entry of that name that can be poked, but those in `pokable`.
+    /// The schedule has no such entry, or its policy is another one. `pokable` lists the `poke` entries.
     NotPokable { entry: String, exists: bool, pokable: String },
     /// The data of a notify is too long.
     LongData,
@@ -44,15 +44,15 @@ pub(super) enum Refusal {
     Tag(String),
     /// The values that wait for their syncs would be longer than this together, in bytes.
     Values { most: usize },
-    /// The entry does not say itself when it is ready.
+    /// The entry does not report its readiness itself.
     NotAwaited { entry: String },
-    /// That run of the entry does not go on.
+    /// That run of the entry has ended.
     NotRunning { entry: String, nr: u32 },
-    /// The entry had to be ready before.
+    /// The report comes after the entry's time to become ready.
     NotReadyInTime { entry: String },
-    /// As many runs of entries as this go on.
+    /// This many runs of entries go on already, which is the limit.
     Runs { most: usize },
-    /// The controller refuses, for this reason.
+    /// The controller has refused the request, for this reason.
     Controller(String),
 }
 

@@ -1,8 +1,8 @@
 //! The part of this slave in a run, from the first message about the run until nothing is left.
 //!
-//! [`Run`] connects the owners of its state, which do not know it: `readiness`, `members`, `notifies`, `triggers`,
-//! `output` and others. The files of this folder act on them. When a run has stopped, no process that it started may be
-//! left.
+//! [`Run`] connects the owners of its state: `readiness`, `members`, `notifies`, `triggers`, `output` and others. They do
+//! not know each other or the run. The files of this folder act on them. When a run has stopped, no process that it
+//! started may be left.
 
 mod ending;
 mod meetings;
@@ -56,7 +56,7 @@ enum Phase {
     Finishing,
     /// The end has begun, and commands got SIGTERM or SIGKILL.
     Stopping,
-    /// Processes that are left are searched and killed. This comes next.
+    /// The slave searches for processes that are left, and kills them. The field is the next phase.
     Sweeping(AfterSweep),
     /// The `finally` entries run.
     Finally,
@@ -83,7 +83,7 @@ struct Ending {
     by_itself: bool,
 }
 
-/// No job runs here.
+/// What a report of idleness says: no job runs here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Idle {
     /// Whether services run, or will begin without a trigger or a poke.
@@ -221,7 +221,7 @@ impl Run {
         self.timers.next()
     }
 
-    /// The controller has sent a message about a run.
+    /// The controller has sent a message about this run or another one.
     pub(super) fn on_message(&mut self, message: &FromController<'_>, turn: &mut Turn<'_>) {
         match message {
             FromController::Chunk(it) if self.is(&it.run) => self.chunk(it, turn),
@@ -298,7 +298,7 @@ impl Run {
             Phase::Stopped => self.say_stopped(turn),
             _ => {}
         }
-        self.output.resume(turn);
+        self.output.pump(turn);
     }
 
     fn read(&mut self, read: ReadId, result: Result<&[u8], impl fmt::Display>, turn: &mut Turn<'_>) {

@@ -31,8 +31,8 @@ impl RunDir {
         self.0.join(MARK)
     }
 
-    /// Returns the files of run `nr` of an entry, each with its name in the results: standard output and standard
-    /// error.
+    /// Returns the files with the standard output and the standard error of run `nr` of an entry, each with its name in
+    /// the results.
     pub(super) fn output_of(&self, entry: &str, nr: u32) -> [(String, PathBuf); 2] {
         ["out", "err"].map(|kind| {
             let name = match nr {

@@ -14,7 +14,7 @@ pub(super) enum Occasion<'a> {
     Poke(Option<&'a str>),
     /// This trigger has fired.
     Trigger(&'a str),
-    /// This entry has exited, without an exit if no process ran.
+    /// This entry has exited. `exit` is `None` if no process ran.
     Exit { entry: &'a str, exit: Option<Exit> },
     /// This entry has become ready.
     Ready(&'a str),
@@ -78,7 +78,7 @@ pub(super) fn cycle(schedule: &[Entry]) -> Option<&str> {
         Policy::After(after) => by_name.get(after.entry.as_str()).copied(),
         _ => None,
     };
-    // On which walk each entry was passed. A walk that meets itself has found a circle.
+    // The walk on which each entry was passed. A walk that meets itself has found a cycle.
     let (mut walks, mut first) = (vec![None; schedule.len()], None::<usize>);
     for start in 0..schedule.len() {
         let mut at = Some(start);
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exit_runs_those_that_wait_for_it_or_for_any_exit() {
+    fn an_exit_runs_the_entries_that_wait_for_it_or_for_any_exit() {
         let schedule = [
             entry("a", Policy::At(0)),
             entry("any", after("a", None)),
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cycle_is_found_and_a_chain_is_none() {
+    fn a_cycle_is_found_and_a_chain_is_not_a_cycle() {
         let chain = [entry("a", Policy::At(0)), entry("b", after("a", None)), entry("c", after("b", None))];
         assert_eq!(cycle(&chain), None);
         let round = [entry("x", after("b", None)), entry("a", after("b", None)), entry("b", after("a", None))];
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_is_found_behind_thousands_of_entries_and_named_by_its_first() {
+    fn a_cycle_is_found_after_thousands_of_entries_and_named_by_its_first() {
         // Each follows the one before it. A search from each entry would take minutes here.
         let chain = |first: &str| {
             let before = |nr: usize| if nr == 0 { first.to_owned() } else { format!("e{}", nr - 1) };

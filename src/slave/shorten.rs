@@ -1,4 +1,4 @@
-//! How messages shorten what others have made long.
+//! Shortens texts and lists of names for messages.
 
 /// The longest reason in a message, in bytes.
 const REASON_MAX: usize = 4096;
@@ -6,13 +6,13 @@ const REASON_MAX: usize = 4096;
 /// How many names a message lists.
 const LISTED_MAX: usize = 10;
 
-/// Returns the beginning of a text that a peer may have made long.
+/// Returns the beginning of a text that another program may have made long.
 pub(super) fn clip(text: &str) -> &str {
     let end = (0..=REASON_MAX.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
     &text[..end.unwrap_or(0)]
 }
 
-/// `a, b, c`, cut after some; `none`.
+/// Returns the names as `a, b, c`, at most [`LISTED_MAX`] of them, or `none`.
 pub(super) fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.collect();
     match names.len() {

@@ -9,7 +9,7 @@ use crate::machine::faults::{Fault, injected};
 use crate::machine::{Time, Timers};
 use crate::slave::timer::Timer;
 
-/// How long no command must have run before the search for processes. The search is costly, and the next command often
+/// How long no command must have run before the search for processes. The search is costly, and often the next command
 /// begins at once.
 const LOOK_AFTER: Duration = Duration::from_millis(20);
 
@@ -53,7 +53,7 @@ impl Strays {
         }
     }
 
-    /// A search has found `left` processes. Returns whether the last one is gone.
+    /// A search has found `left` processes. Returns whether this search shows that none is left.
     pub(super) fn seen(&mut self, left: usize) -> bool {
         let Strays::Looking(looks) = *self else { return false };
         let gone = left == 0 || injected(Fault::StraysIgnored);

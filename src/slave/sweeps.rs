@@ -1,4 +1,4 @@
-//! Searches the descendants of a run's commands, and counts the answers that are outstanding and the attempts to kill.
+//! Searches for descendants of a run's commands, and counts the answers that are outstanding and the attempts to kill.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(super) struct Sweeps {
     tries: u32,
     /// How many times SIGKILL was sent.
     kills: u32,
-    /// The slave has reported that descendants cannot be searched.
+    /// The slave has reported that descendants cannot be found.
     blind: bool,
 }
 
@@ -39,7 +39,8 @@ impl Sweeps {
         self.send(signal, out);
     }
 
-    /// Takes an answer. Returns whether it is the last outstanding one. Earlier ones are out of date.
+    /// Takes an answer. Returns whether it is the last outstanding one; the caller ignores the others, which are out of
+    /// date.
     pub(super) fn answered(&mut self) -> bool {
         self.outstanding = self.outstanding.saturating_sub(1);
         self.outstanding == 0
@@ -62,7 +63,7 @@ impl Sweeps {
         self.send(if kills { Signal::KILL } else { Signal::NONE }, out);
     }
 
-    /// Descendants cannot be searched. Returns whether that is new.
+    /// Descendants cannot be found. Returns whether that is new.
     pub(super) fn set_blind(&mut self) -> bool {
         !std::mem::replace(&mut self.blind, true)
     }

@@ -1,4 +1,4 @@
-//! The slave as its controller and its commands see it: both are played by hand.
+//! The slave as its controller and its commands see it. The tests play both.
 
 mod control;
 mod end;

@@ -21,16 +21,16 @@ pub(super) enum Timer {
     Test(RunKey),
     /// The end of the grace.
     Grace,
-    /// The next search for processes that are left.
+    /// The next search for processes that are left, at the end of the run.
     Sweep,
     /// The next look at the output of commands.
     Tail,
     /// The timeout of a member, by the number of its arrival.
     Patience(u64),
-    /// The instant of its release.
+    /// The instant of a member's release, by the number of its arrival.
     Release(u64),
     /// The next report of what commands wait for.
     Waits,
-    /// The next search for processes that commands have left.
+    /// The next search for processes that commands have left, while the run goes on.
     Strays,
 }

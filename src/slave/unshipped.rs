@@ -13,6 +13,7 @@ pub(super) struct Unshipped {
     named: usize,
     /// How many files no warning has named or counted yet.
     more: usize,
+    /// The directory of the run holds something that a limit has cut.
     stays: bool,
     /// `rest_is_news` has returned true.
     rest_known: bool,
@@ -45,7 +46,7 @@ impl Unshipped {
         self.stays
     }
 
-    /// Returns whether a limit has cut something, the first time only.
+    /// Returns whether a limit has cut something. Returns `true` only once.
     pub(super) fn rest_is_news(&mut self) -> bool {
         self.stays && !std::mem::replace(&mut self.rest_known, true)
     }

@@ -37,7 +37,7 @@ impl Draft {
         }
     }
 
-    /// Whether it has the key `"ready"`.
+    /// Returns whether it has the key `"ready"`.
     pub fn has_ready(&self) -> bool {
         matches!(&self.action, Some(Action::Shell(shell)) if shell.ready.is_some())
     }

@@ -280,7 +280,7 @@ pub fn word<T: Copy>(value: &Value, noun: &str, words: &[(&str, T)], problems: &
     found.map(|(_, meaning)| *meaning)
 }
 
-/// Turns an optional value that may be wrong inside out: `None` if it is wrong, `Some(None)` if it is absent.
+/// Turns an optional value that may have a problem inside out: `None` if it has one, `Some(None)` if it is absent.
 pub fn transposed<T>(value: Option<Option<T>>) -> Option<Option<T>> {
     match value {
         None => Some(None),

@@ -108,7 +108,8 @@ fn yaml(text: &str) -> Option<SyntaxError> {
     None
 }
 
-/// Whether this line, the first one that is not a comment, begins a YAML document: a mark, an item or a key without quotes.
+/// Returns whether this line, the first one that is not a comment, begins a YAML document: a mark, an item or a key
+/// without quotes.
 fn is_yaml(line: &str) -> bool {
     let is_plain = |letter: char| letter.is_alphanumeric() || "_-$. ".contains(letter);
     let is_key = |(key, rest): (&str, &str)| {

@@ -1,5 +1,5 @@
-//! The lists of entries that slaves share, prepared for the warnings: which entry runs before each, how often it runs, and
-//! whether it can start.
+//! The lists of entries that slaves share, prepared for the warnings: which entry runs before each, how often it runs,
+//! and whether it can start.
 //!
 //! The cost must grow only with the number of entries, not with the length of a chain of them.
 
@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::test::{End, Test};
+use crate::text;
 use crate::variables::{self, Segment, Variable};
 use crate::wire::{Action, Entry, Policy};
 
@@ -28,7 +29,7 @@ pub struct List<'a> {
     /// The entries that another entry ends.
     pub ended: BTreeSet<String>,
     places: BTreeMap<&'a str, usize>,
-    /// Whether each entry can never start. Empty until [`List::find_starts`].
+    /// For each entry, whether it can never start. Empty until [`List::find_starts`].
     never: Vec<bool>,
 }
 
@@ -114,7 +115,7 @@ impl<'a> List<'a> {
             return None;
         }
         match &self.entries[nr].policy {
-            Policy::At(_) => Some(format!("the run is over after {}", text(limit(end)))),
+            Policy::At(_) => Some(format!("the run is over after {}", text::duration(limit(end)))),
             Policy::Trigger(trigger) => Some(format!("the trigger {trigger:?} cannot fire")),
             _ => {
                 let before = &self.entries[self.before(nr)?];
@@ -151,12 +152,4 @@ fn ended(entries: &[Entry]) -> BTreeSet<String> {
 /// Returns the command of an entry; `None` for a built-in action.
 pub fn command_of(entry: &Entry) -> Option<&str> {
     entry.shell().map(|shell| shell.command.as_str())
-}
-
-/// Returns a duration in seconds or milliseconds, as the test file accepts it.
-fn text(duration: Duration) -> String {
-    match duration.as_millis() {
-        millis if millis.is_multiple_of(1_000) => format!("{}s", millis / 1_000),
-        millis => format!("{millis}ms"),
-    }
 }

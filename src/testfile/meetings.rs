@@ -43,7 +43,7 @@ pub struct Meet {
     pub syncs: Meetings,
 }
 
-/// An entry whose slave must be one of these members.
+/// The rule that the slave of an entry must be one of these members.
 pub struct Membership {
     at: usize,
     /// The kind and the name of the meeting: `barrier "server-up"`.
@@ -63,7 +63,7 @@ impl Membership {
         (Rc::as_ptr(&self.members), self.tag.as_deref())
     }
 
-    /// Whether the slave is one of the members.
+    /// Returns whether the slave is one of the members.
     pub fn holds(&self, slave: &str) -> bool {
         self.members.set.contains(self.member(slave).as_ref())
     }
@@ -116,9 +116,9 @@ fn meetings(noun: &'static str, members: &[KeyValue], groups: &Groups, problems:
     }
     let mut declared = BTreeMap::new();
     for member in members.iter().take(MEETINGS_MAX) {
-        fields::check_meeting(&member.key, member.at, &format!("a {noun}"), problems);
-        let object_noun = if noun == "barrier" { "a barrier" } else { "a sync" };
-        let meeting = match Object::read(&member.value, object_noun, &MEETING_KEYS, problems) {
+        let noun = if noun == "barrier" { "a barrier" } else { "a sync" };
+        fields::check_meeting(&member.key, member.at, noun, problems);
+        let meeting = match Object::read(&member.value, noun, &MEETING_KEYS, problems) {
             None => Meeting::default(),
             Some(object) => Meeting {
                 attendees: groups.attendees(&object, problems),
@@ -138,7 +138,7 @@ impl Meetings {
         self.noun
     }
 
-    /// Whether the members of the meeting `name` are declared.
+    /// Returns whether the members of the meeting `name` are declared.
     pub fn declares_members(&self, name: &str) -> bool {
         self.declared.get(name).and_then(|meeting| meeting.attendees.as_ref()?.as_ref()).is_some()
     }

@@ -1,6 +1,6 @@
 //! The members of barriers, syncs and groups: lists with ranges and groups.
 //!
-//! This file owns the limit on the members of all lists together. A circle of groups must not lead to endless work.
+//! This file owns the limit on the members of all lists together. A cycle of groups must not lead to endless work.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,9 +14,6 @@ use super::range::Pattern;
 use super::suggest;
 use crate::session;
 use crate::wire::rendezvous::Party;
-
-/// The most characters of a wrong name in a message.
-const SHOWN_MAX: usize = 128;
 
 /// The members that must arrive at a meeting. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -45,7 +42,7 @@ impl Attendees {
         }
     }
 
-    /// Whether both are the same members, in any order.
+    /// Returns whether both are the same members, in any order.
     pub fn agrees(&self, other: &Attendees) -> bool {
         match (self, other) {
             (Attendees::Members(ours), Attendees::Members(theirs)) => ours.set == theirs.set,
@@ -102,9 +99,9 @@ impl<'a> Reading<'a> {
         let mut acyclic = true;
         for (at, inner) in named_groups(&member.value) {
             if self.outer.contains(inner) {
-                // A group may name groups of the circle many times. One problem is enough.
+                // A group may name groups of the cycle many times. One problem is enough.
                 if acyclic {
-                    problems.add(at, format!("these groups contain each other: {}", self.circle(inner)));
+                    problems.add(at, format!("these groups contain each other: {}", self.cycle(inner)));
                 }
                 acyclic = false;
             } else {
@@ -118,11 +115,11 @@ impl<'a> Reading<'a> {
         self.groups.resolved.insert(name.to_owned(), members);
     }
 
-    /// Returns the circle of groups that begins and ends with `inner`.
-    fn circle(&self, inner: &str) -> String {
+    /// Returns the cycle of groups that begins and ends with `inner`.
+    fn cycle(&self, inner: &str) -> String {
         let from = self.path.iter().position(|outer| *outer == inner).unwrap_or(0);
-        let circle = self.path[from..].iter().copied().chain([inner]).map(|name| format!("{:?}", suggest::shown(name)));
-        circle.collect::<Vec<_>>().join(" contains ")
+        let cycle = self.path[from..].iter().copied().chain([inner]).map(|name| format!("{:?}", suggest::shown(name)));
+        cycle.collect::<Vec<_>>().join(" contains ")
     }
 }
 
@@ -239,9 +236,9 @@ impl Groups {
 fn check_member(name: &str, at: usize, problems: &mut Problems<'_>) -> bool {
     let good = session::is_member(name);
     if !good {
-        let shown: String = name.chars().take(SHOWN_MAX).collect();
         let message = format!(
-            "{shown:?} cannot name a member: write HOST or HOST#TAG, each of at most {} bytes without control characters",
+            "{:?} cannot name a member: write HOST or HOST#TAG, each of at most {} bytes without control characters",
+            suggest::shown(name),
             session::WORDS_MAX
         );
         problems.add(at, message);

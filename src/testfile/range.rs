@@ -3,9 +3,7 @@
 use std::fmt::{self, Write};
 
 use crate::session::MEMBER_MAX;
-
-/// The most digits of a number in a range.
-const DIGITS_MAX: usize = 9;
+use crate::text::ranges::DIGITS_MAX;
 
 /// A piece of a pattern.
 enum Segment<'a> {

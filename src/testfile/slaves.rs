@@ -20,7 +20,7 @@ use super::test::Slave;
 use crate::session::{LABELS_MAX, check_label};
 use crate::wire::{Entry, Policy};
 
-/// The files of the results directory. A slave cannot have the name of one, because its directory is beside them.
+/// The files of the results directory. A slave cannot have the name of one, because its directory is next to them.
 pub const RESERVED: [&str; 8] =
     ["test.json", "events.jsonl", "state.jsonl", "summary.json", "report.txt", "launch.log", "over.json", "resources"];
 
@@ -95,7 +95,8 @@ struct Shared<'s> {
     addresses: usize,
     /// The bytes of the message to a slave.
     bytes: usize,
-    /// The memberships that the entries require: a list for each set of members. A list is removed with its first problem.
+    /// The memberships that the entries require: a list for each set of members. A list is removed with its first
+    /// problem.
     memberships: Vec<Vec<&'s Membership>>,
 }
 
@@ -302,7 +303,7 @@ fn addresses(value: &Value, slaves: usize, problems: &mut Problems<'_>) -> Vec<S
     addresses
 }
 
-/// Whether an address is safe for a launcher: no character has a meaning for a shell, and it is not an option.
+/// Returns whether an address is safe for a launcher: no character has a meaning for a shell, and it is not an option.
 fn is_address(address: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:%@".contains(&byte);
     (1..=ADDRESS_MAX).contains(&address.len()) && address.bytes().all(plain) && !address.starts_with(['-', '%', '@'])

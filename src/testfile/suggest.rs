@@ -28,7 +28,7 @@ impl Default for Guesses {
 }
 
 impl Guesses {
-    /// Like [`hint`], but empty when the suggestions have cost as much as they may.
+    /// As [`hint`]. Empty once the suggestions have cost as much as they may.
     pub fn hint<'a>(&mut self, wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
         match self.closest(wrong, known) {
             None => String::new(),
@@ -38,7 +38,7 @@ impl Guesses {
         }
     }
 
-    /// Like [`slip`], but also `None` when the suggestions have cost as much as they may.
+    /// As [`slip`]. `None` once the suggestions have cost as much as they may.
     pub fn slip<'a>(&mut self, wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
         match self.closest(wrong, known)? {
             Guess::Like(name) => Some(did_you_mean(name)),
@@ -81,7 +81,7 @@ impl Guesses {
     }
 }
 
-/// A guess what the author meant.
+/// The guess at what the author meant.
 enum Guess<'a> {
     /// This name.
     Like(&'a str),
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_like_no_other_gets_the_list() {
+    fn a_name_without_a_similar_one_gets_the_list() {
         assert_eq!(hint("banana", ["at", "poke"]), "; known: \"at\" and \"poke\"");
         assert_eq!(hint("b", ["a"]), "; known: \"a\"");
         assert_eq!(hint("banana", []), "; none is declared");

@@ -33,8 +33,9 @@ struct EntryRef<'a> {
 
 /// Returns all warnings about a test that was read from this text, in the order of the file.
 pub fn of(file: &str, text: &str, test: &Test) -> Vec<Problem> {
-    let Ok(root) = json::parse(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)) else { return Vec::new() };
-    let mut found = Problems::new(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text));
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    let Ok(root) = json::parse(text) else { return Vec::new() };
+    let mut found = Problems::new(text);
     let mut file_of = File::new(test, &root);
     file_of.triggers_that_cannot_fire(&mut found);
     file_of.schedules_of_no_slave(&mut found);
@@ -95,7 +96,7 @@ impl<'a> File<'a> {
         }
     }
 
-    /// Whether the test shows that the trigger never fires.
+    /// Returns whether the test shows that the trigger never fires.
     fn never_fires(&self, trigger: &str) -> bool {
         let count = self.test.triggers.get(trigger).copied().unwrap_or(0);
         matches!(self.notifies.get(trigger), Some(Times::AtMost(most)) if *most < count)
@@ -209,7 +210,7 @@ fn mention<'a>(text: &'a str, mentioned: &mut BTreeSet<&'a str>) {
     }
 }
 
-/// Whether a command may notify a trigger that its text does not name.
+/// Returns whether a command may notify a trigger that its text does not name.
 fn notifies_unnamed(text: &str) -> bool {
     // The next word that is not an option, after the current word.
     let mut next: Option<&str> = None;

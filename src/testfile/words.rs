@@ -1,10 +1,10 @@
 //! The triggers that a shell command names after `arete notify` and `arete wait`, for the warnings.
 //!
-//! This is not a shell. A word that the shell would expand (`$x`, a pattern, a command) is ignored, and so is a command in
-//! quotes.
+//! This is not a shell. A word that the shell would expand (`$x`, a pattern, a command) is ignored, and so is a command
+//! in quotes.
 
-/// The subcommands whose first word is a trigger, and their options with a value. Any other option may select another room,
-/// whose triggers the test does not know.
+/// The subcommands whose first word is a trigger, and their options with a value. Any other option may select another
+/// room, whose triggers the test does not know.
 const SUBCOMMANDS: [(&str, &[&str]); 2] = [("notify", &["--data", "--as", "--timeout"]), ("wait", &["--timeout"])];
 
 /// Commands that print their words instead of running them.

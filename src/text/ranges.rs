@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// The most digits of a number in a range, as in the test file.
-const DIGITS_MAX: usize = 9;
+/// The most digits of a number in a range.
+pub const DIGITS_MAX: usize = 9;
 
 /// The most names that are folded at all their numbers. Of more names only the last numbers are folded, which takes
 /// less time.
@@ -181,7 +181,7 @@ struct Range<'a> {
 }
 
 impl Range<'_> {
-    /// Whether the number `value`, written as `text`, is the next one.
+    /// Returns whether the number `value`, written as `text`, is the next one.
     fn continues(&self, value: u64, text: &str) -> bool {
         let width = if self.first.starts_with('0') { self.first.len() } else { 0 };
         value == self.last + 1 && text == format!("{value:0width$}")
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn two_hundred_names_are_one() {
+    fn two_hundred_names_are_one_pattern() {
         let names: Vec<String> = (1..=200).map(|nr| format!("node{nr:03}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         assert_eq!(folded(&names), "node[001-200]=200");

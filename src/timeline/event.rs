@@ -1,7 +1,7 @@
 //! The events of a run, as `events.jsonl` stores them.
 //!
-//! This file owns the format of the file: the controller writes it, `arete run` and `arete status` read it.
-//! `arete-results(5)` describes it; both change in the same commit.
+//! This file owns the format: the controller writes it, `arete run` and `arete attach` read it. `arete-results(5)`
+//! describes it; both change in the same commit.
 
 use std::borrow::Cow;
 

@@ -116,7 +116,7 @@ impl Progress {
         Progress { test: test.to_owned(), ..Progress::default() }
     }
 
-    /// Adds a slave behind the ones that were added before.
+    /// Adds a slave after the ones that were added before.
     pub fn add_slave(&mut self, name: &str, slave: Slave) {
         self.running += slave.running.len();
         self.places.insert(name.to_owned(), self.slaves.len());
@@ -139,7 +139,7 @@ impl Progress {
         self.failed = Some((first, count));
     }
 
-    /// Sets the start from the time that the run has taken up to now, in seconds, if it has started.
+    /// Sets the start. `seconds` is how long the run has lasted up to now; `None` if it has not started.
     pub fn set_seconds(&mut self, now: Time, seconds: Option<f64>) {
         if let Some(seconds) = seconds.filter(|seconds| (0.0..1e12).contains(seconds)) {
             self.start = Some(now.offset(-((seconds * 1e6) as i64)));
@@ -281,7 +281,7 @@ impl Progress {
         format!("{word} {elapsed:.1} s{}", self.time_left(now))
     }
 
-    /// How long the run can still last, as far as the test limits that.
+    /// Returns how long the run can still last, in words; empty if the test does not limit that now.
     fn time_left(&self, now: Time) -> String {
         let (Phase::Running, Some(start), Some((end, time))) = (self.phase, self.start, &self.end) else {
             return String::new();
@@ -328,7 +328,7 @@ impl Trigger {
 }
 
 impl Slave {
-    /// The state, and whether it is wrong.
+    /// Returns the state, and whether it is a problem.
     fn in_words(&self) -> (String, bool) {
         let word = match (self.connected, self.stage) {
             (_, Stage::Lost) => return ("lost".to_owned(), true),
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_gathers_shows_its_count_alone_to_an_operator() {
+    fn an_operator_sees_only_the_count_of_a_run_that_gathers() {
         let mut progress = Progress::new("t");
         let state = serde_json::json!({
             "run": "t-1", "test": "t", "state": "gathering", "submitted": "", "slaves": 3, "connected": 2

@@ -100,7 +100,7 @@ impl View {
         self
     }
 
-    /// Whether events wait to be shown together. If so, [`flush`](View::flush) must be called a moment later.
+    /// Returns whether events wait to be shown together. If so, [`flush`](View::flush) must be called a moment later.
     pub fn waits(&self) -> bool {
         self.folded.as_ref().is_some_and(|folded| !folded.is_empty())
     }
@@ -110,7 +110,7 @@ impl View {
         View { silent: true, ..View::new(false, None, false, 0) }
     }
 
-    /// Whether a live picture is shown.
+    /// Returns whether a live picture is shown.
     pub fn is_live(&self) -> bool {
         self.terminal.is_some()
     }
@@ -301,26 +301,26 @@ impl View {
     }
 }
 
-/// Returns a line of output without control characters except tabs.
+/// Returns a line of output with each control character except tabs as `?`.
 fn tame(line: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(line);
     text.replace(|letter: char| is_obeyed(letter) && letter != '\t', "?").into_bytes()
 }
 
-/// The codes for bold and red text on a terminal.
+/// The codes for text on a terminal.
 const BOLD: &str = "1";
 const RED: &str = "31";
+const YELLOW: &str = "33";
+const CYAN: &str = "36";
 
 /// Returns the code of the color in which an event is shown; `None` for the usual color.
 fn color(event: &Event<'_>) -> Option<&'static str> {
     match event {
-        Event::Met { verdict: OutcomeKind::Released, .. } => Some("36"),
-        Event::Met { .. } => Some("31"),
-        Event::Away { .. } | Event::MemberLost { .. } | Event::Stalled { .. } => Some("33"),
-        Event::Exited { outcome: EntryOutcome::Failed, .. } | Event::Lost { .. } | Event::Trouble { .. } => Some("31"),
-        Event::Refused { .. } | Event::Disconnected { .. } | Event::Warning { .. } => Some("33"),
-        Event::Triggered { .. } => Some("36"),
-        Event::Ending { verdict: Verdict::Failed, .. } => Some("31"),
+        Event::Met { verdict: OutcomeKind::Released, .. } | Event::Triggered { .. } => Some(CYAN),
+        Event::Met { .. } | Event::Ending { verdict: Verdict::Failed, .. } => Some(RED),
+        Event::Exited { outcome: EntryOutcome::Failed, .. } | Event::Lost { .. } | Event::Trouble { .. } => Some(RED),
+        Event::Away { .. } | Event::MemberLost { .. } | Event::Stalled { .. } => Some(YELLOW),
+        Event::Refused { .. } | Event::Disconnected { .. } | Event::Warning { .. } => Some(YELLOW),
         _ => None,
     }
 }

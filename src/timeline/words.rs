@@ -1,7 +1,7 @@
 //! The events of a run in words, for people.
 //!
-//! There is one sentence for each event, whichever part of arete shows it: the view, the folded lines or the report.
-//! Nothing here prints.
+//! There is one sentence for each event, so that the view, the folded lines and the report use the same words. Nothing
+//! here prints.
 
 use super::event::Event;
 use crate::wire::rendezvous::OutcomeKind;

@@ -1,6 +1,6 @@
 //! Why a peer is turned away or a request is refused, for programs.
 //!
-//! Programs decide by the code. The words beside it are for people, and may change at any time.
+//! Programs decide by the code. The words next to it are for people, and may change at any time.
 
 use serde::{Deserialize, Serialize};
 

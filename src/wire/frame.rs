@@ -39,10 +39,9 @@ pub enum Cut<'a> {
 }
 
 impl Frames {
-    /// Takes the next bytes of the stream. Calls `each` with every line that they complete, without its newline (`
-    /// ` or `\r
-    /// `); empty lines are skipped. If `each` returns `false`, the rest of `bytes` is dropped. Fails if a line,
-    /// complete or not, exceeds `max` bytes; `each` has then received all lines before it.
+    /// Takes the next bytes of the stream. Calls `each` with every line that they complete, without its `\n` or `\r\n`;
+    /// empty lines are skipped. If `each` returns `false`, the rest of `bytes` is dropped. Fails if a line, complete or
+    /// not, exceeds `max` bytes; `each` has then received all lines before it.
     pub fn feed(&mut self, bytes: &[u8], max: usize, mut each: impl FnMut(&[u8]) -> bool) -> Result<(), Bound> {
         self.cut(bytes, max, |cut| match cut {
             Cut::Line(line) => each(line),
@@ -50,8 +49,8 @@ impl Frames {
         })
     }
 
-    /// Like [`feed`](Frames::feed), but also calls `each` with the part of an oversized line that was read. If `each`
-    /// returns `true`, the rest of that line is dropped and the stream continues after it.
+    /// Like [`feed`](Frames::feed), but also calls `each` with the beginning of an oversized line. If `each` returns
+    /// `true` for it, the rest of that line is dropped and the stream continues after it; otherwise this fails.
     pub fn cut(&mut self, bytes: &[u8], max: usize, mut each: impl FnMut(Cut<'_>) -> bool) -> Result<(), Bound> {
         let mut rest = bytes;
         loop {

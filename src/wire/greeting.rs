@@ -1,6 +1,6 @@
-//! The messages that open, keep alive and end the connection of a slave.
+//! The messages that open the connection of a slave, and those that keep alive and end the connection of any peer.
 //!
-//! They are sent before and between those of a run, and carry none of its facts.
+//! They are sent before and between the messages of a run, and carry none of its facts.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -64,12 +64,12 @@ pub struct Welcome<'a> {
     pub leave: bool,
 }
 
-/// Asks for a [`Pong`]; sent by the slave, at least every [`PING_EVERY`](crate::session::PING_EVERY).
+/// Asks for a [`Pong`]; sent by every peer of the controller, at least every [`PING_EVERY`](crate::session::PING_EVERY).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ping<'a> {
-    /// The time on the slave's clock. The pong repeats it.
+    /// The time on the sender's clock. The pong repeats it.
     pub time: Time,
-    /// What the slave has measured of its clock; for people. Absent until the first measurement.
+    /// What the sender has measured of its clock; for people. Absent until the first measurement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<Measured>,
     /// Gives the type the lifetime parameter that every message has; never sent.

@@ -1,7 +1,7 @@
 //! The version of the protocol, and the bounds that it sets.
 //!
 //! Both ends apply these numbers, so each is defined once, here. The exception is the longest time, which is in
-//! `times.rs` beside the function that enforces it. No other file of the wire may define a bound of a message.
+//! `times.rs` next to the function that enforces it. No other file of the wire may define a bound of a message.
 
 /// The version of the protocol that this arete speaks. Both ends must speak the same version.
 pub const PROTOCOL: u32 = 1;

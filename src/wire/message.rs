@@ -1,6 +1,6 @@
 //! The common form of all messages: a JSON object on a line of its own.
 //!
-//! Every message is written by [`Message::write_to`], which checks in debug builds that the line keeps its bound.
+//! [`Message::write_to`] writes every message, and checks in debug builds that the line keeps its bound.
 
 use serde::Serialize;
 

@@ -1,7 +1,7 @@
 //! The messages of operators: people and scripts that submit tests to a controller, and observe its runs and its
 //! slaves.
 //!
-//! An operator asks, and the controller answers; it sends an operator nothing unasked. Files that grow while a run goes
+//! An operator asks, and the controller answers; it sends an operator nothing unasked, except [`Bye`](super::Bye). Files that grow while a run goes
 //! on (the time line, the output of commands) are read piece by piece, and a [`Get`] may wait for more. Therefore a
 //! reader that stops costs the controller nothing, and one that has lost its connection continues where it was.
 

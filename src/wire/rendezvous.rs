@@ -54,7 +54,7 @@ pub struct Arrive<'a> {
     /// This member cannot continue, for this reason. Every member gets this verdict.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub abort: Option<Cow<'a, str>>,
-    /// Release all members at one instant in the near future instead of one after another.
+    /// Release all members at one instant in the near future, instead of each when it receives the verdict.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub harmonize: bool,
 }

@@ -1,4 +1,4 @@
-//! The events that a slave reports of its part of a run.
+//! The events of a slave's part of a run, as it reports them.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::verdict::{EntryOutcome, Verdict};
 use crate::machine::Exit;
 
-/// What happened, in the field `what` of a [`Report`](super::Report) and the fields beside it.
+/// What happened, in the field `what` of a [`Report`](super::Report) and the fields next to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "kebab-case")]
 pub enum SlaveEvent<'a> {
@@ -58,7 +58,7 @@ pub enum SlaveEvent<'a> {
         #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
         why: Option<Cow<'a, str>>,
     },
-    /// The last lines of a failed command's output, at most 10 lines and 2 KiB. Reported after its `exited`.
+    /// The last lines of a failed command's output, at most 10 lines and 2 KiB. Reported after the `exited` of the command.
     Tail {
         /// The entry.
         #[serde(borrow)]

@@ -1,5 +1,5 @@
-//! The messages of triggers: a slave notifies a trigger, and the controller sends every slave of the run that it has
-//! fired.
+//! The messages of triggers: a slave or a client notifies a trigger, and the controller informs all that wait when it
+//! fires.
 //!
 //! A [`Notify`] carries a total, not a difference, so that repeating it on a later connection counts once.
 
@@ -13,7 +13,7 @@ use super::names;
 use super::raw_json::RawJson;
 use super::times::counted;
 
-/// A slave has notified a trigger. Answered by [`Noted`] or [`Refused`]; one answer may cover several.
+/// A slave or a client has notified a trigger. Answered by [`Noted`] or [`Refused`]; one answer may cover several.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Notify<'a> {
     /// The run, or the room that the client has joined.
@@ -22,7 +22,7 @@ pub struct Notify<'a> {
     /// The trigger.
     #[serde(borrow, deserialize_with = "names::name")]
     pub trigger: Cow<'a, str>,
-    /// The notifies of this trigger by this incarnation in this run, this one included: 1, 2, 3, ...
+    /// The notifies of this trigger by this incarnation in this room, this one included: 1, 2, 3, ...
     #[serde(deserialize_with = "counted")]
     pub count: u64,
     /// Data for the commands that wait for the trigger, at most [`NOTE_MAX`](super::rendezvous::NOTE_MAX) bytes of

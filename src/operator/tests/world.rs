@@ -216,7 +216,7 @@ impl World {
     }
 
     /// The state of the run changes.
-    pub fn stands(&mut self, more: Value) {
+    pub fn becomes(&mut self, more: Value) {
         self.state.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         self.answer();
         self.pass(Duration::from_secs(3));

@@ -6,25 +6,26 @@ use std::time::Duration;
 use crate::machine::Signal;
 use crate::machine::faults::{Fault, injected};
 use crate::slave::notifies::Waiter;
-use crate::slave::process::{Due, text};
+use crate::slave::process::{Due, EntryRun};
 use crate::slave::run::{AfterSweep, Ending, Phase, Run};
 use crate::slave::schedule::Occasion;
 use crate::slave::shorten::clip;
 use crate::slave::timer::Timer;
 use crate::slave::turn::Turn;
+use crate::text;
 use crate::wire::{EntryOutcome, Manner, SlaveEvent, Stopped};
 
 /// Why a job has failed that did not exit while the end of the run waited for it.
 const CUT_OFF: &str = "cut off by the end of the run";
 
-/// The advice to the author of the test.
+/// What the author of the test can do about that.
 const MAKE_IT_A_SERVICE: &str = "if it is meant to run until then, make it a service";
 
 /// The time of `finally` entries between SIGTERM and SIGKILL.
 const FINALLY_GRACE: Duration = Duration::from_secs(1);
 
 impl Run {
-    /// The run's end begins, or becomes urgent.
+    /// The controller ends the run in this manner, or does so again after a reconnect.
     pub(in crate::slave) fn stop(&mut self, how: Manner, turn: &mut Turn<'_>) {
         let now = how == Manner::Now;
         match self.ending {
@@ -32,7 +33,7 @@ impl Run {
                 self.told_to_finish.get_or_insert(turn.now);
                 self.begin_to_finish();
             }
-            // Asked again after a reconnect.
+            // The time to finish is under way already.
             None if how == Manner::Cut && self.timers.get(&Timer::Finish).is_some() => {}
             // This slave may have been away while the others finished, or may have begun a job as the run ended. A job
             // has the same time here as on the others.
@@ -42,7 +43,6 @@ impl Run {
             }
             None => self.begin_end(how, Ending { now, ..Ending::default() }, turn),
             Some(ending) if now && !ending.now => self.hurry(turn),
-            // Asked again after a reconnect.
             Some(_) => {}
         }
     }
@@ -175,20 +175,20 @@ impl Run {
 
     /// Kills the groups of all commands.
     pub(in crate::slave) fn kill_all(&mut self, turn: &mut Turn<'_>) {
-        for (key, _) in self.processes.children(None) {
+        for key in self.processes.children() {
             self.signal_run(key, Signal::KILL, turn);
         }
     }
 
     /// The end of the run does not wait for notifies, barriers and syncs that the controller has not answered.
     fn end_builtins(&mut self, outcome: EntryOutcome, why: &str, turn: &mut Turn<'_>) {
-        let processes: Vec<_> = self.processes.children(None).into_iter().map(|(key, _)| key).collect();
         for key in self.processes.keys() {
-            if !processes.contains(&key) {
-                self.withdraw(|waiter| *waiter == Waiter::Entry(key), turn);
-                if let Some(run) = self.take(key) {
-                    self.finished(run.into(), None, outcome, Some(why.to_owned()), turn);
-                }
+            if self.processes.get(key).is_some_and(EntryRun::has_process) {
+                continue;
+            }
+            self.withdraw(|waiter| *waiter == Waiter::Entry(key), turn);
+            if let Some(run) = self.take(key) {
+                self.finished(run.into(), None, outcome, Some(why.to_owned()), turn);
             }
         }
     }
@@ -199,8 +199,8 @@ impl Run {
             Phase::Stopping => self.kill_all(turn),
             Phase::Sweeping(_) => self.timers.set(Timer::Sweep, turn.now),
             Phase::Finally => {
-                let why = format!("ran longer than the grace of {}", text(self.part.grace));
-                for (key, _) in self.processes.children(None) {
+                let why = format!("ran longer than the grace of {}", text::duration(self.part.grace));
+                for key in self.processes.children() {
                     self.end_early(key, &why, FINALLY_GRACE, turn);
                 }
                 self.end_builtins(EntryOutcome::Failed, "the controller did not count it in time", turn);
@@ -222,7 +222,7 @@ impl Run {
         }
     }
 
-    /// Searches the processes that commands have left. They have until the end of the grace.
+    /// Searches for the processes that commands have left. They have until the end of the grace.
     fn begin_sweep(&mut self, then: AfterSweep, turn: &mut Turn<'_>) {
         self.phase = Phase::Sweeping(then);
         let signal = match then {
@@ -237,7 +237,7 @@ impl Run {
         self.ending.is_some_and(|ending| ending.now)
     }
 
-    /// Processes cannot be searched: warns of it once.
+    /// The descendants of commands cannot be found: warns of that once.
     pub(super) fn unseen(&mut self, why: &str, turn: &mut Turn<'_>) {
         if self.sweeps.set_blind() {
             self.reports.push(SlaveEvent::Warning { text: clip(why).into() }, turn);

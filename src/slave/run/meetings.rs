@@ -62,7 +62,7 @@ impl Run {
                 let (outcome, why) = self.judge_meeting(key, exit, why);
                 self.meeting_over(key, exit, outcome, why, turn);
             }
-            Waiter::Nobody => {}
+            Waiter::None => {}
         }
     }
 

@@ -32,14 +32,9 @@ impl Run {
 
     /// Checks once whether a run is ready.
     pub(super) fn test(&mut self, key: RunKey, turn: &mut Turn<'_>) {
-        let variables = Variables {
-            config: &self.config,
-            part: &self.part,
-            dir: &self.dir,
-            processes: &self.processes,
-            resources: &self.resources,
-        };
-        self.readies.test(key, &variables, &mut self.timers, turn);
+        // Not `self.variables()`, which would borrow the checks and the timers too.
+        let Run { config, part, dir, processes, resources, readies, timers, .. } = self;
+        readies.test(key, &Variables { config, part, dir, processes, resources }, timers, turn);
     }
 
     pub(super) fn probed(&mut self, probe: ProbeId, result: Result<(), NoAnswer>, turn: &mut Turn<'_>) {
@@ -113,7 +108,7 @@ impl Run {
         self.reports.push(SlaveEvent::EntryReady { entry: entry.name.as_str().into(), nr: ready.nr, after }, turn);
         self.start_those_after(key, ready.entry);
         if let Some(trigger) = entry.notifies() {
-            self.notify(trigger, None, Waiter::Nobody, turn);
+            self.notify(trigger, None, Waiter::None, turn);
         }
     }
 

@@ -12,7 +12,7 @@ use crate::wire::rendezvous::{NOTE_MAX, Party};
 use crate::wire::{ControlRequest, PokedBy, Policy, SlaveEvent};
 
 impl Run {
-    /// Does what a command requests. Fails if the request is refused. A request that takes longer is answered later.
+    /// Carries out a request. Fails if it is refused. If the controller must answer first, the reply is sent later.
     pub(in crate::slave) fn answer(
         &mut self,
         conn: ConnId,
@@ -35,7 +35,7 @@ impl Run {
                     return Err(Refusal::UncountedNotifies);
                 }
                 turn.control.counts(conn);
-                self.notify(&notify.trigger, notify.data, Waiter::Command(conn), turn);
+                self.notify(&notify.trigger, notify.data, command, turn);
             }
             ControlRequest::BarrierRequest(it) => {
                 self.in_progress()?;

@@ -6,13 +6,14 @@ use crate::exit_code;
 use crate::machine::{ChildId, Command, Exit, Signal};
 use crate::slave::aimed;
 use crate::slave::notifies::Waiter;
-use crate::slave::process::{Doing, Due, EntryRun, RunKey, ends_a_process, judge, text};
+use crate::slave::process::{Doing, Due, EntryRun, RunKey, ends_a_process, judge};
 use crate::slave::run::Run;
 use crate::slave::schedule::Occasion;
 use crate::slave::shorten::clip;
 use crate::slave::timer::Timer;
 use crate::slave::turn::Turn;
 use crate::slave::variables::Unresolved;
+use crate::text;
 use crate::wire::{Action, EntryOutcome, Expect, Shell, SlaveEvent};
 
 /// Why a run of an entry did not begin or did not pass.
@@ -259,7 +260,7 @@ impl Run {
         for (name, _) in &outputs {
             self.output.ended(name);
         }
-        self.output.resume(turn);
+        self.output.pump(turn);
         let entries = self.part.entries.clone();
         let Some(shell) = entries[run.entry].shell() else { return };
         let (mut outcome, mut why) = judge(&run, &shell.expect, exit, self.end_begun());
@@ -304,17 +305,16 @@ impl Run {
         turn.out.append(path.clone(), bytes);
         self.output.follow(name.clone(), path);
         self.output.ended(&name);
-        self.output.resume(turn);
+        self.output.pump(turn);
     }
 
     /// A command has reached its `timeout`.
     pub(super) fn timed_out(&mut self, key: RunKey, turn: &mut Turn<'_>) {
         let entries = self.part.entries.clone();
-        let Some(run) = self.processes.get_mut(key) else { return };
+        let Some(run) = self.processes.get(key) else { return };
         let Some(micros) = entries[run.entry].shell().and_then(|shell| shell.timeout) else { return };
-        let limit = Duration::from_micros(micros);
-        let grace = self.part.grace;
-        self.end_early(key, &format!("ran longer than {}", text(limit)), grace, turn);
+        let why = format!("ran longer than {}", text::duration(Duration::from_micros(micros)));
+        self.end_early(key, &why, self.part.grace, turn);
     }
 
     /// Sends SIGTERM to a command, and SIGKILL after `grace`.

@@ -48,7 +48,7 @@ impl Run {
             match waiter {
                 Waiter::Entry(key) => self.notify_over(key, Ok(()), turn),
                 Waiter::Command(conn) => turn.control.noted(conn, noted.left, late, turn.out),
-                Waiter::Nobody => {}
+                Waiter::None => {}
             }
         }
     }
@@ -59,7 +59,7 @@ impl Run {
             match waiter {
                 Waiter::Entry(key) => self.notify_over(key, Err(&refused.reason), turn),
                 Waiter::Command(conn) => turn.control.fail(conn, &why, turn.out),
-                Waiter::Nobody => log::warn!("{}", clip(&refused.reason)),
+                Waiter::None => log::warn!("{}", clip(&refused.reason)),
             }
         }
     }

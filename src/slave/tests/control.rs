@@ -1,4 +1,4 @@
-//! Scenarios: what commands ask on the control socket.
+//! Scenarios: the requests of commands on the control socket.
 
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ fn every_poke_counts() {
 }
 
 #[test]
-fn a_poke_that_means_nothing_says_why() {
+fn a_refused_poke_says_why() {
     let mut world = world();
     let conn = world.request(r#"{"type":"poke","entry":"x"}"#);
     assert_eq!(reason(&world, conn), "this slave has no entry \"x\"; its poke entries: p");
@@ -56,7 +56,7 @@ fn a_notify_is_done_when_the_controller_has_counted_it() {
 }
 
 #[test]
-fn a_notify_that_came_when_the_trigger_had_fired_is_told_so_and_no_other() {
+fn only_a_notify_after_the_trigger_fired_is_reported_as_late() {
     let mut world = world();
     let conns = [(); 3].map(|()| world.request(r#"{"type":"notify","trigger":"go","data":1}"#));
     world.say(json!({"type": "noted", "room": "r1", "trigger": "go", "count": 3, "left": 0, "in_time": 1}));
@@ -65,7 +65,7 @@ fn a_notify_that_came_when_the_trigger_had_fired_is_told_so_and_no_other() {
 }
 
 #[test]
-fn an_unknown_trigger_is_refused_with_those_there_are() {
+fn an_unknown_trigger_is_refused_with_the_known_ones() {
     let mut world = world();
     let conn = world.request(r#"{"type":"notify","trigger":"gone"}"#);
     assert_eq!(reason(&world, conn), "the test has no trigger \"gone\"; its triggers: go, end");
@@ -84,7 +84,7 @@ fn a_wait_ends_when_its_trigger_fires_or_at_once_when_it_has() {
 }
 
 #[test]
-fn who_still_waits_at_the_end_is_told() {
+fn requests_that_wait_at_the_end_are_refused() {
     let mut world = World::running(json!([]));
     let conn = world.request(r#"{"type":"wait","trigger":"go"}"#);
     world.say(json!({"type": "stop", "run": "r1", "reason": "x", "how": "stop"}));
@@ -107,7 +107,7 @@ fn garbage_and_crowds_are_answered_and_closed() {
 }
 
 #[test]
-fn notifies_that_the_controller_does_not_count_have_a_bound_also_when_nobody_waits_for_them() {
+fn uncounted_notifies_have_a_bound_even_if_no_command_waits_for_them() {
     let mut world = world();
     for _ in 0..4096 {
         let conn = world.request(r#"{"type":"notify","trigger":"go","data":1}"#);
@@ -122,7 +122,7 @@ fn notifies_that_the_controller_does_not_count_have_a_bound_also_when_nobody_wai
 }
 
 #[test]
-fn processes_of_other_users_are_told_so_and_not_heard() {
+fn processes_of_other_users_are_refused_with_the_reason() {
     let mut world = world();
     for (serial, (uid, may)) in [(1000, true), (0, true), (1001, false), (u32::MAX, false)].into_iter().enumerate() {
         let conn = ConnId(500 + serial as u64);

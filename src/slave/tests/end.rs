@@ -1,4 +1,4 @@
-//! Scenarios: how a run ends, and how the slave does.
+//! Scenarios: the end of a run, and of the slave.
 
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ fn a_job_that_is_cut_off_has_failed_even_if_it_then_passes() {
 }
 
 #[test]
-fn a_job_that_was_told_to_end_is_not_waited_for_and_not_cut_off() {
+fn a_job_that_was_asked_to_end_is_not_awaited_and_not_cut_off() {
     let kill = json!({"kill": {"entry": "slow", "signal": "SIGTERM"}});
     let mut world = World::running(json!([
         shell("slow", json!({"at": 0}), json!({})),
@@ -121,7 +121,7 @@ fn a_slave_that_was_away_gives_its_jobs_their_time_before_it_cuts_them_off() {
 }
 
 #[test]
-fn jobs_that_waited_for_a_controller_that_was_away_while_they_finished_have_their_time_once_more() {
+fn jobs_get_their_time_again_if_the_controller_was_away_while_they_finished() {
     let mut world = one();
     say_stop(&mut world, "finish");
     world.reconnect(Some("r1"), 0);
@@ -135,7 +135,7 @@ fn jobs_that_waited_for_a_controller_that_was_away_while_they_finished_have_thei
 }
 
 #[test]
-fn a_slave_looks_now_and_then_whether_something_is_left_of_its_commands() {
+fn a_slave_searches_from_time_to_time_for_processes_that_commands_left() {
     let mut world = one();
     world.pass(Duration::from_secs(1));
     assert_eq!(world.sweeps, []);
@@ -153,7 +153,7 @@ fn a_slave_looks_now_and_then_whether_something_is_left_of_its_commands() {
 }
 
 #[test]
-fn a_job_that_a_poke_begins_as_the_run_ends_is_waited_for() {
+fn a_job_that_a_poke_begins_as_the_run_ends_is_awaited() {
     let mut world =
         World::running(json!([shell("quick", json!({"at": 0}), json!({})), shell("poked", json!("poke"), json!({}))]));
     world.exits("quick", Exit::Code(0));
@@ -167,7 +167,7 @@ fn a_job_that_a_poke_begins_as_the_run_ends_is_waited_for() {
 }
 
 #[test]
-fn what_is_left_behind_has_the_rest_of_the_grace_and_is_killed_until_nothing_is_left() {
+fn leftover_processes_get_the_rest_of_the_grace_and_are_then_killed() {
     let mut world = one();
     world.left = [1].into();
     stop(&mut world, false);
@@ -184,7 +184,7 @@ fn what_is_left_behind_has_the_rest_of_the_grace_and_is_killed_until_nothing_is_
 }
 
 #[test]
-fn what_cannot_be_killed_is_trouble_and_holds_nothing_up() {
+fn processes_that_cannot_be_killed_are_reported_and_delay_nothing() {
     let mut world = one();
     stop(&mut world, false);
     world.left = vec![3; 1_000].into();
@@ -195,7 +195,7 @@ fn what_cannot_be_killed_is_trouble_and_holds_nothing_up() {
 }
 
 #[test]
-fn that_nobody_can_look_for_what_is_left_is_a_warning_of_the_run_said_once() {
+fn a_search_that_is_impossible_is_reported_once_as_a_warning() {
     let mut world = one();
     stop(&mut world, false);
     for _ in 0..2 {
@@ -264,7 +264,7 @@ fn a_signal_after_the_end_trigger_is_no_failure() {
 }
 
 #[test]
-fn the_slave_is_stopped_only_when_all_it_said_was_answered() {
+fn the_slave_has_stopped_only_when_everything_it_sent_is_answered() {
     let mut world = one();
     world.files.insert("/d/r1/output/a.out".into(), b"hello".to_vec());
     stop(&mut world, false);
@@ -291,7 +291,7 @@ fn collected_files_are_shipped_at_the_end() {
 }
 
 #[test]
-fn an_empty_file_is_collected_too_and_one_that_is_refused_does_not_hold_the_end() {
+fn an_empty_file_is_collected_too_and_a_refused_one_does_not_delay_the_end() {
     let mut world = World::running(json!([shell("a", json!({"at": 0}), json!({"collect": ["*.log"]}))]));
     world.files.insert("/d/r1/work/empty.log".into(), Vec::new());
     world.files.insert("/d/r1/work/other.log".into(), b"other".to_vec());
@@ -305,13 +305,13 @@ fn an_empty_file_is_collected_too_and_one_that_is_refused_does_not_hold_the_end(
     let warnings = world.reports().iter().filter(|report| report.starts_with("warning")).count();
     assert_eq!(warnings, 1);
     world.say(json!({"type": "recorded", "run": "r1", "seq": 100}));
-    assert_eq!(world.take("stopped").len(), 0, "the empty one was not answered");
+    assert_eq!(world.take("stopped").len(), 0, "the empty file was not confirmed");
     world.say(json!({"type": "kept", "run": "r1", "file": "a.files/empty.log", "length": 0}));
     assert_eq!(world.take("stopped").len(), 1);
 }
 
 #[test]
-fn what_a_timed_out_command_leaves_of_its_group_is_killed_after_the_grace() {
+fn the_group_of_a_timed_out_command_is_killed_after_the_grace() {
     let mut world = World::running(json!([shell("a", json!({"at": 0}), json!({"timeout": 1_000_000}))]));
     world.pass(Duration::from_secs(1));
     assert_eq!(world.kills, [("a".to_owned(), Signal::TERM)]);
@@ -323,7 +323,7 @@ fn what_a_timed_out_command_leaves_of_its_group_is_killed_after_the_grace() {
 }
 
 #[test]
-fn a_stop_at_once_kills_all_and_ships_nothing() {
+fn an_immediate_stop_kills_everything_and_ships_nothing() {
     let mut world =
         World::running(json!([shell("a", json!({"at": 0}), json!({})), shell("f", json!("finally"), json!({}))]));
     world.files.insert("/d/r1/output/a.out".into(), b"hello".to_vec());
@@ -344,15 +344,15 @@ fn a_run_that_was_not_started_has_stopped_at_once() {
     assert_eq!(world.take("stopped").len(), 1);
     assert_eq!(world.sweeps, []);
     stop(&mut world, false);
-    assert_eq!(world.take("stopped").len(), 1, "as often as it is asked");
+    assert_eq!(world.take("stopped").len(), 1, "each stop is answered");
     world.say(json!({"type": "dismissed", "run": "r1", "verdict": "failed"}));
     assert_eq!(removed(&world.spawned[0].1.argv), Some(&["r1".to_owned()][..]));
     stop(&mut world, false);
-    assert_eq!(world.take("stopped").len(), 1, "also when it is unknown");
+    assert_eq!(world.take("stopped").len(), 1, "also if the run is unknown");
 }
 
 #[test]
-fn a_dismissed_run_leaves_no_directory_and_the_next_can_come() {
+fn a_dismissed_run_leaves_no_directory_and_the_next_run_can_begin() {
     let mut world = one();
     world.exits("a", Exit::Code(0));
     stop(&mut world, false);
@@ -382,7 +382,7 @@ fn a_slave_for_one_run_exits_after_it() {
 }
 
 #[test]
-fn a_slave_that_is_told_to_end_stops_what_runs_says_bye_and_exits() {
+fn a_slave_on_sigterm_stops_its_run_says_bye_and_exits() {
     for (signal, code) in [(Signal::TERM, 0), (Signal::INT, 130)] {
         let mut world = one();
         world.signal(signal);
@@ -397,7 +397,7 @@ fn a_slave_that_is_told_to_end_stops_what_runs_says_bye_and_exits() {
 }
 
 #[test]
-fn a_slave_that_ends_its_part_before_it_heard_of_the_end_says_so() {
+fn a_slave_that_ends_its_part_before_the_run_ends_says_so() {
     let ends = |finishing: bool, told: bool| {
         let mut world = one();
         if finishing {
@@ -417,7 +417,7 @@ fn a_slave_that_ends_its_part_before_it_heard_of_the_end_says_so() {
 }
 
 #[test]
-fn a_slave_that_is_told_to_end_begins_no_run_whose_start_is_due() {
+fn a_slave_that_must_exit_begins_no_run() {
     let mut world = World::new();
     world.connect(None, 0);
     world.prepare(json!({"entries": [shell("a", json!({"at": 0}), json!({}))]}));
@@ -431,7 +431,7 @@ fn a_slave_that_is_told_to_end_begins_no_run_whose_start_is_due() {
 }
 
 #[test]
-fn a_slave_that_is_told_to_end_waits_only_seconds_for_a_controller_that_does_not_answer() {
+fn a_slave_that_must_exit_waits_only_seconds_for_a_silent_controller() {
     let mut world = one();
     world.signal(Signal::TERM);
     world.exits("a", Exit::Signal(Signal::TERM));
@@ -441,7 +441,7 @@ fn a_slave_that_is_told_to_end_waits_only_seconds_for_a_controller_that_does_not
 }
 
 #[test]
-fn an_idle_slave_that_is_told_to_end_exits_at_once_and_a_second_signal_gives_up() {
+fn an_idle_slave_exits_at_once_on_a_signal_and_a_busy_one_on_the_second() {
     let mut idle = World::new();
     idle.signal(Signal::INT);
     assert_eq!(idle.exit, Some(130));
@@ -454,7 +454,7 @@ fn an_idle_slave_that_is_told_to_end_exits_at_once_and_a_second_signal_gives_up(
 }
 
 #[test]
-fn a_notify_that_waits_does_not_hold_up_the_end() {
+fn a_notify_that_waits_does_not_delay_the_end() {
     let mut world = World::running(json!([entry("n", json!({"at": 0}), json!({"notify": {"trigger": "go"}}))]));
     stop(&mut world, false);
     assert_eq!(world.reports().last().unwrap(), "exited n#1 stopped");

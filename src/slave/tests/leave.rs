@@ -1,4 +1,4 @@
-//! Scenarios: a slave that was launched for a run, and one that was not.
+//! Scenarios: when a slave exits because its controller launches slaves, or stays.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn welcome(world: &mut World, run: Option<&str>) {
     world.say(welcome);
 }
 
-/// The run comes and goes.
+/// Serves a run from its first message to its dismissal.
 fn serve(world: &mut World) {
     world.prepare(json!({}));
     world.start();
@@ -42,7 +42,7 @@ fn bye(world: &mut World) -> Value {
 }
 
 #[test]
-fn a_slave_that_was_told_to_leave_exits_after_the_run() {
+fn a_slave_that_the_controller_asks_to_leave_exits_after_the_run() {
     for leave in [Leave::WhenTold, Leave::Launched] {
         let mut world = slave(leave);
         welcome(&mut world, Some("r1"));
@@ -53,7 +53,7 @@ fn a_slave_that_was_told_to_leave_exits_after_the_run() {
 
 /// Its controller ends before the directory of the run is removed: the slave does not connect again.
 #[test]
-fn a_slave_that_has_served_its_one_run_does_not_look_for_its_controller() {
+fn a_slave_for_one_run_does_not_reconnect_after_it() {
     for once in [true, false] {
         let mut world = World::with(|config| config.once = once);
         world.run(json!({"entries": []}));
@@ -63,12 +63,12 @@ fn a_slave_that_has_served_its_one_run_does_not_look_for_its_controller() {
         assert!(world.exit.is_none() && !world.running.is_empty(), "its directory is being removed");
         world.lose();
         world.pass(Duration::from_secs(10));
-        assert_eq!(world.conn.is_none(), once, "one that serves further runs looks for its controller");
+        assert_eq!(world.conn.is_none(), once, "a slave for further runs reconnects");
     }
 }
 
 #[test]
-fn a_slave_that_shall_stay_stays() {
+fn a_slave_that_is_configured_to_stay_stays() {
     let mut world = slave(Leave::Never);
     welcome(&mut world, Some("r1"));
     serve(&mut world);
@@ -83,7 +83,7 @@ fn a_slave_that_shall_stay_stays() {
 }
 
 #[test]
-fn a_slave_that_is_turned_away_where_slaves_are_launched_leaves_and_says_why() {
+fn a_slave_that_a_launching_controller_turns_away_exits_with_the_reason() {
     let mut world = slave(Leave::WhenTold);
     welcome(&mut world, None);
     let bye = bye(&mut world);
@@ -98,7 +98,7 @@ fn a_slave_that_is_turned_away_where_slaves_are_launched_leaves_and_says_why() {
 }
 
 #[test]
-fn a_slave_that_was_launched_waits_for_its_controller_as_long_as_for_one_that_is_gone() {
+fn a_launched_slave_waits_for_its_first_connection_as_long_as_for_a_lost_one() {
     let mut world = slave(Leave::Launched);
     world.lose();
     world.pass(ORPHAN_AFTER - Duration::from_millis(1));

@@ -54,7 +54,7 @@ fn a_command_arrives_as_its_slave_and_gets_the_verdict() {
 }
 
 #[test]
-fn the_members_of_a_slave_that_serves_as_another_have_that_ones_name() {
+fn the_members_of_a_slave_have_the_name_under_which_it_serves() {
     let mut world = World::new();
     world.run(json!({"serve_as": "any1", "entries": [
         entry("meets", json!({"at": 0}), json!({"barrier": {"barrier": "here", "tag": "x"}}))]}));
@@ -64,13 +64,13 @@ fn the_members_of_a_slave_that_serves_as_another_have_that_ones_name() {
     let members = |said: Vec<Value>| said.iter().map(|it| it["member"].clone()).collect::<Vec<_>>();
     assert_eq!(members(world.take("arrive")), ["any1#x", "any1", "any1#t"]);
     assert_eq!(members(world.take("give")), ["any1"]);
-    // It remains itself to the controller, and is called so again after a reconnect.
+    // The hello still has its own name, and the members keep theirs after a reconnect.
     assert_eq!(world.reconnect(Some("r1"), 0)["name"], "node1");
     assert_eq!(members(world.take("arrive")), ["any1#x", "any1", "any1#t"]);
 }
 
 #[test]
-fn one_verdict_releases_several_members_and_is_heard_once() {
+fn one_verdict_releases_several_members_and_is_confirmed_once() {
     let mut world = world();
     let conns = ["a", "b", "c"].map(|tag| barrier(&mut world, &format!(",\"tag\":\"{tag}\"")));
     assert_eq!(ids(&world.take("arrive")), [1, 2, 3]);
@@ -81,11 +81,11 @@ fn one_verdict_releases_several_members_and_is_heard_once() {
     assert_eq!(world.take("heard")[0]["ids"], json!([1, 3]));
     verdict(&mut world, "released", json!([1]));
     assert_eq!(world.answers[&conns[0]].len(), 1);
-    assert_eq!(world.take("heard")[0]["ids"], json!([1]), "who asks again hears that it was heard");
+    assert_eq!(world.take("heard")[0]["ids"], json!([1]), "a repeated verdict is confirmed again");
 }
 
 #[test]
-fn who_waits_is_said_again_after_a_reconnect_with_the_time_that_is_left() {
+fn arrivals_are_sent_again_after_a_reconnect_with_the_time_left() {
     let mut world = world();
     barrier(&mut world, r#","timeout":60000000"#);
     barrier(&mut world, r#","tag":"x""#);
@@ -102,7 +102,7 @@ fn who_waits_is_said_again_after_a_reconnect_with_the_time_that_is_left() {
 }
 
 #[test]
-fn a_time_that_is_up_while_the_controller_is_away_is_up_on_time() {
+fn a_timeout_expires_on_time_while_the_controller_is_away() {
     let mut world = world();
     let conn = barrier(&mut world, r#","timeout":3000000"#);
     world.lose();
@@ -117,7 +117,7 @@ fn a_time_that_is_up_while_the_controller_is_away_is_up_on_time() {
 }
 
 #[test]
-fn the_controllers_own_verdict_wins_while_it_is_there() {
+fn the_controllers_own_verdict_wins_while_it_is_connected() {
     let mut world = world();
     let conn = barrier(&mut world, r#","timeout":3000000"#);
     world.pass(3 * SECOND + Duration::from_millis(249));
@@ -132,7 +132,7 @@ fn the_controllers_own_verdict_wins_while_it_is_there() {
 }
 
 #[test]
-fn what_was_taken_back_or_heard_is_said_again_until_the_controller_has_it() {
+fn withdrawals_and_confirmations_are_repeated_until_the_controller_has_them() {
     let mut world = world();
     let conn = barrier(&mut world, "");
     barrier(&mut world, r#","tag":"x""#);
@@ -155,7 +155,7 @@ fn what_was_taken_back_or_heard_is_said_again_until_the_controller_has_it() {
 }
 
 #[test]
-fn a_command_that_dies_stands_at_no_barrier() {
+fn the_arrival_of_a_command_that_dies_is_taken_back() {
     let mut world = world();
     let conn = barrier(&mut world, "");
     world.input(Input::Closed { conn, reason: "died".into() });
@@ -179,7 +179,7 @@ fn a_release_at_an_instant_waits_for_it_on_our_own_clock() {
 }
 
 #[test]
-fn an_instant_that_is_far_away_is_not_waited_for() {
+fn a_release_far_in_the_future_is_not_awaited() {
     let mut world = world();
     let conn = barrier(&mut world, "");
     world.say(json!({"type": "verdict", "room": "r1", "round": 1, "verdict": "released", "at": u64::MAX, "ids": [1]}));
@@ -217,7 +217,7 @@ fn a_value_may_be_longer_than_other_requests() {
 }
 
 #[test]
-fn the_timeout_of_the_test_file_holds_where_a_request_names_none() {
+fn the_timeout_of_the_test_file_applies_if_a_request_names_none() {
     let mut world = World::new();
     world.run(json!({"timeouts": {"up": 7_000_000}}));
     barrier(&mut world, "");
@@ -250,7 +250,7 @@ fn an_entry_at_a_barrier_runs_until_the_verdict_and_exits_with_its_status() {
         assert_eq!((&reports[0]["exit"], &reports[0]["outcome"]), (&json!({"code": status}), &json!(outcome)));
         let why = if status == 0 { Value::Null } else { json!("barrier up: why") };
         assert_eq!(reports[0]["why"], why);
-        assert_eq!(world.take("notify").len(), 1, "what comes after it runs");
+        assert_eq!(world.take("notify").len(), 1, "its followers run");
     }
 }
 
@@ -274,7 +274,7 @@ fn an_entry_passes_with_a_status_that_it_expects_and_with_no_other() {
 }
 
 #[test]
-fn an_entry_that_aborts_says_why_and_fills_in_its_variables() {
+fn the_reason_of_an_entry_that_aborts_may_hold_variables() {
     let action = json!({"barrier": {"barrier": "up", "abort": "no disk on @{slave.name}",
         "expect": {"of": [{"code": 4}]}}});
     let mut world = World::running(json!([entry("off", json!({"at": 0}), action)]));
@@ -284,7 +284,7 @@ fn an_entry_that_aborts_says_why_and_fills_in_its_variables() {
 }
 
 #[test]
-fn an_entry_that_hears_no_verdict_exits_with_6() {
+fn an_entry_without_a_verdict_exits_with_6() {
     let mut world = World::running(json!([entry(
         "up",
         json!({"at": 0}),
@@ -334,7 +334,7 @@ fn a_kill_ends_an_entry_that_waits_and_takes_its_arrival_back() {
             entry("other", killed(json!({"code": 0})), json!({"notify": {"trigger": "go"}})),
         ]));
         world.pass(SECOND);
-        assert_eq!(world.take("gone").len(), 0, "who is stopped may go on");
+        assert_eq!(world.take("gone").len(), 0, "SIGSTOP takes no arrival back");
         world.said.clear();
         world.pass(SECOND);
         assert_eq!(world.take("gone"), [json!({"type": "gone", "room": "r1", "ids": [1]})]);
@@ -342,10 +342,10 @@ fn a_kill_ends_an_entry_that_waits_and_takes_its_arrival_back() {
         let exited = reports.iter().find(|report| report["what"] == "exited" && report["entry"] == "up").unwrap();
         assert_eq!((&exited["exit"], &exited["outcome"]), (&json!({"signal": "SIGTERM"}), &json!("stopped")));
         assert_eq!(exited["why"], "entry kill sent SIGTERM");
-        assert_eq!(world.take("notify").len(), 1, "what comes after its death runs, what comes after its success not");
+        assert_eq!(world.take("notify").len(), 1, "the entries after its death run, those after its success do not");
         verdict(&mut world, "released", json!([1]));
         assert_eq!(world.take("heard").len(), 1);
-        assert!(!world.reports().iter().any(|report| report.starts_with("exited up")), "it is over already");
+        assert!(!world.reports().iter().any(|report| report.starts_with("exited up")), "it has exited already");
     }
 }
 
@@ -360,7 +360,7 @@ fn a_check_is_answered_at_once_with_and_without_a_run() {
 }
 
 #[test]
-fn a_wait_shows_who_notified_with_what_and_data_is_said_again() {
+fn a_wait_shows_the_data_of_notifies_and_data_is_sent_again() {
     let mut world = world();
     let conn = world.request(r#"{"type":"wait","trigger":"go"}"#);
     world.request(r#"{"type":"notify","trigger":"go","data":{"x":1}}"#);
@@ -379,7 +379,7 @@ fn a_wait_shows_who_notified_with_what_and_data_is_said_again() {
 }
 
 #[test]
-fn names_that_can_name_nothing_are_refused() {
+fn names_that_are_not_valid_are_refused() {
     let mut world = world();
     let long = format!(r#","tag":"{}""#, "x".repeat(256));
     for more in [r#","tag":"a\u0007""#, &long] {

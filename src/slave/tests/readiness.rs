@@ -1,4 +1,4 @@
-//! Entries that become ready: by a port, by their output, by a command, by saying so.
+//! Scenarios: entries that become ready, by a port, by their output, by a command or by their own report.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -65,7 +65,7 @@ fn dies(world: &mut World) -> String {
 }
 
 #[test]
-fn a_port_is_tried_until_it_answers_and_then_what_needs_it_starts() {
+fn a_port_is_tried_until_it_answers_and_then_its_followers_start() {
     let mut world = port();
     assert_eq!(probed(&mut world, Err(NoAnswer::Refused)), "127.0.0.1:80");
     world.pass(Duration::from_millis(199));
@@ -75,11 +75,11 @@ fn a_port_is_tried_until_it_answers_and_then_what_needs_it_starts() {
     assert!(is_ready(&mut world));
     assert_eq!(world.started(), ["srv", "use"]);
     world.pass(Duration::from_secs(60));
-    assert_eq!((world.probes.len(), world.kills.len()), (0, 0), "it is ready once and for all");
+    assert_eq!((world.probes.len(), world.kills.len()), (0, 0), "a ready command is not checked again");
 }
 
 #[test]
-fn who_is_not_ready_in_time_is_ended_and_has_failed_with_the_reason() {
+fn a_command_that_is_not_ready_in_time_is_ended_and_fails_with_the_reason() {
     let reason = |answer: NoAnswer| {
         let mut world = port();
         probed(&mut world, Err(answer));
@@ -100,7 +100,7 @@ fn who_is_not_ready_in_time_is_ended_and_has_failed_with_the_reason() {
 }
 
 #[test]
-fn a_host_may_hold_variables_and_an_ipv6_address_stands_in_brackets() {
+fn a_host_may_hold_variables_and_an_ipv6_address_gets_brackets() {
     let mut world = World::new();
     world.connect(None, 0);
     let check = json!({"check": {"port": {"port": 80, "host": "@{b.address}"}}, "within": 1_000_000});
@@ -127,7 +127,7 @@ fn a_line_of_either_output_is_found_soon() {
 }
 
 #[test]
-fn what_was_written_before_the_exit_counts() {
+fn output_before_the_exit_counts() {
     let mut world = log();
     writes(&mut world, "srv.out", "up");
     world.exits("srv", Exit::Code(0));
@@ -138,7 +138,7 @@ fn what_was_written_before_the_exit_counts() {
 }
 
 #[test]
-fn a_command_tests_it_one_run_at_a_time_and_ends_with_it() {
+fn a_checking_command_runs_once_at_a_time_and_ends_with_the_command_it_checks() {
     let check = json!({"shell": {"command": "test -e up", "every": 300_000}});
     let mut world = world_with(check.clone(), json!({}));
     assert_eq!(world.spawned[1].1.argv[2], "test -e up");
@@ -169,12 +169,12 @@ fn a_command_tests_it_one_run_at_a_time_and_ends_with_it() {
 
     let mut world = world_with(check, json!({}));
     world.pass(Duration::from_secs(5));
-    assert!(world.kills.contains(&("srv".to_owned(), Signal::KILL)), "the test is ended");
+    assert!(world.kills.contains(&("srv".to_owned(), Signal::KILL)), "the checking command is killed");
     assert_eq!(dies(&mut world), "not ready within 5s: \"test -e up\" has not exited");
 }
 
 #[test]
-fn a_command_says_it_itself_to_its_slave_or_as_to_systemd() {
+fn a_command_reports_readiness_to_its_slave_or_as_to_systemd() {
     let mut world = says_it();
     let path = world.ears[0].1.display().to_string();
     let env = &world.spawned[0].1.env;
@@ -189,7 +189,7 @@ fn a_command_says_it_itself_to_its_slave_or_as_to_systemd() {
     let conn = world.request(r#"{"type":"ready","entry":"srv","nr":1}"#);
     assert_eq!(world.answer(conn).unwrap()["type"], "done");
     assert_eq!((world.take("notify").len(), world.started().len()), (0, 2), "once a run");
-    assert_eq!(world.ears.len(), 1, "a service says more than that");
+    assert_eq!(world.ears.len(), 1, "a service also sends other messages, so it keeps its socket");
     world.exits("srv", Exit::Code(0));
     assert_eq!(world.ears.len(), 0);
 
@@ -200,7 +200,7 @@ fn a_command_says_it_itself_to_its_slave_or_as_to_systemd() {
 }
 
 #[test]
-fn who_cannot_become_ready_by_saying_so_is_told_why() {
+fn a_readiness_report_that_does_not_count_is_refused_with_the_reason() {
     let mut world = says_it();
     let reason = |world: &mut World, entry: &str, nr: u32| {
         let conn = world.request(&format!(r#"{{"type":"ready","entry":"{entry}","nr":{nr}}}"#));
@@ -228,7 +228,7 @@ fn a_job_that_exits_as_expected_before_it_is_ready_has_failed() {
     assert_eq!(why(&mut world), "exited before it was ready: exit status 0");
     let mut world = port();
     world.exits("srv", Exit::Code(1));
-    assert!(!why(&mut world).starts_with("exited before"), "it has failed by itself");
+    assert!(!why(&mut world).starts_with("exited before"), "its own exit is the failure");
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn the_trigger_is_notified_once_whatever_the_connection_does() {
 }
 
 #[test]
-fn the_end_of_the_run_waits_for_nobody_to_become_ready() {
+fn the_end_of_the_run_does_not_wait_for_readiness() {
     let mut world = log();
     world.say(json!({"type": "stop", "run": "r1", "reason": "x", "how": "stop"}));
     world.exits("srv", Exit::Signal(Signal::TERM));
@@ -277,7 +277,7 @@ fn while_jobs_finish_readiness_starts_nothing_and_its_failure_still_counts() {
     let mut world = finishing();
     probed(&mut world, Err(NoAnswer::Refused));
     world.pass(Duration::from_secs(5));
-    assert!(!world.reports().iter().any(|report| report.starts_with("idle")), "it has not exited yet");
+    assert!(!world.reports().iter().any(|report| report.starts_with("idle")), "srv still runs");
     assert_eq!(dies(&mut world), "not ready within 5s: port 80 refuses");
     assert_eq!(world.started(), ["srv"]);
 

@@ -1,4 +1,4 @@
-//! Scenarios: what a lost connection changes, and what it does not.
+//! Scenarios: a connection that is lost, and made again.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ fn one() -> World {
 }
 
 #[test]
-fn a_slave_whose_controller_is_not_there_tries_again_within_two_seconds() {
+fn a_slave_without_a_controller_tries_again_within_two_seconds() {
     let mut world = World::new();
     for _ in 0..20 {
         let conn = world.conn.take().expect("it tries again");
@@ -23,7 +23,7 @@ fn a_slave_whose_controller_is_not_there_tries_again_within_two_seconds() {
 }
 
 #[test]
-fn a_slave_that_is_welcomed_and_sent_away_tries_less_and_less_often() {
+fn a_slave_that_is_welcomed_and_then_refused_tries_less_and_less_often() {
     let mut world = World::new();
     let mut tries = 0;
     for _ in 0..600 {
@@ -38,7 +38,7 @@ fn a_slave_that_is_welcomed_and_sent_away_tries_less_and_less_often() {
 }
 
 #[test]
-fn commands_outlive_the_connection_and_the_slave_says_again_what_is_not_recorded() {
+fn commands_outlive_the_connection_and_unrecorded_reports_are_sent_again() {
     let mut world = one();
     world.request(r#"{"type":"notify","trigger":"go"}"#);
     world.say(json!({"type": "triggered", "room": "r1", "trigger": "end"}));
@@ -63,7 +63,7 @@ fn commands_outlive_the_connection_and_the_slave_says_again_what_is_not_recorded
 }
 
 #[test]
-fn a_notify_waits_out_the_absence_of_the_controller() {
+fn a_notify_waits_until_the_controller_is_back() {
     let mut world = one();
     let conn = world.request(r#"{"type":"notify","trigger":"go"}"#);
     world.reconnect(Some("r1"), 0);
@@ -73,7 +73,7 @@ fn a_notify_waits_out_the_absence_of_the_controller() {
 }
 
 #[test]
-fn a_trigger_that_is_told_again_after_a_reconnect_changes_nothing() {
+fn a_trigger_that_is_sent_again_after_a_reconnect_changes_nothing() {
     let mut world = one();
     world.say(json!({"type": "triggered", "room": "r1", "trigger": "go"}));
     world.reconnect(Some("r1"), 100);
@@ -83,13 +83,13 @@ fn a_trigger_that_is_told_again_after_a_reconnect_changes_nothing() {
 }
 
 #[test]
-fn output_goes_on_from_where_the_controller_has_it() {
+fn output_continues_where_the_controller_has_it() {
     let mut world = one();
     let text: Vec<u8> = (0..300_000u32).map(|n| n as u8).collect();
     world.files.insert("/d/r1/output/a.out".into(), text.clone());
     world.pass(Duration::from_millis(100));
     let sent: usize = world.take("output").iter().map(|output| decoded(output).len()).sum();
-    assert_eq!(sent, 256 * 1024, "no more than the window");
+    assert_eq!(sent, 256 * 1024, "at most the window");
     world.say(json!({"type": "kept", "run": "r1", "file": "a.out", "length": 1_000}));
     world.said.clear();
     world.reconnect(Some("r1"), 100);
@@ -107,7 +107,7 @@ fn output_goes_on_from_where_the_controller_has_it() {
 }
 
 #[test]
-fn ready_and_stopped_are_said_again_after_a_reconnect() {
+fn ready_and_stopped_are_sent_again_after_a_reconnect() {
     let mut world = World::new();
     world.connect(None, 0);
     world.prepare(json!({}));
@@ -123,7 +123,7 @@ fn ready_and_stopped_are_said_again_after_a_reconnect() {
 }
 
 #[test]
-fn pieces_that_were_lost_are_asked_for_again() {
+fn lost_pieces_are_requested_again() {
     let mut world = World::new();
     world.connect(None, 0);
     world.prepare(json!({"resources": [{"name": "r", "file": "x", "size": 5, "sha256": ""}]}));
@@ -162,14 +162,14 @@ fn a_slave_without_controller_for_too_long_ends_the_run() {
 }
 
 #[test]
-fn a_slave_that_must_stop_before_the_start_says_so_until_it_is_dismissed() {
+fn a_slave_that_must_stop_before_the_start_repeats_that_until_it_is_dismissed() {
     let mut world = World::with(|config| config.once = true);
     world.connect(None, 0);
     world.prepare(json!({"entries": [shell("a", json!({"at": 0}), json!({}))]}));
     world.say(json!({"type": "stop", "run": "r1", "reason": "interrupted", "how": "stop"}));
     assert_eq!(world.take("stopped").len(), 1);
     world.reconnect(Some("r1"), 0);
-    assert_eq!((world.take("stopped").len(), world.exit), (1, None), "nobody has said that it was heard");
+    assert_eq!((world.take("stopped").len(), world.exit), (1, None), "the controller has not confirmed it");
     world.say(json!({"type": "triggered", "room": "r1", "trigger": "t"}));
     assert_eq!(world.take("report").len(), 0, "it has stopped");
     world.say(json!({"type": "dismissed", "run": "r1", "verdict": "failed"}));
@@ -188,7 +188,7 @@ fn a_silent_controller_is_left_and_tried_again() {
 }
 
 #[test]
-fn a_controller_whose_words_were_not_read_yet_is_not_silent() {
+fn a_controller_with_unread_messages_is_not_silent() {
     let mut world = one();
     world.pongs = false;
     let conn = world.conn.unwrap();
@@ -227,7 +227,7 @@ fn a_fatal_bye_ends_a_slave_for_one_run_and_no_other() {
 }
 
 #[test]
-fn an_address_that_changes_before_the_start_is_taken_and_answered_with_ready() {
+fn an_address_that_changes_before_the_start_is_taken_over_and_confirmed() {
     let mut world = World::new();
     world.connect(None, 0);
     let entries = json!([shell("a", json!({"at": 0}), json!({"command": "echo @{b.address}"}))]);

@@ -1,4 +1,4 @@
-//! Scenarios: from the hello to what runs when.
+//! Scenarios: from the hello to the runs of entries.
 
 use std::time::Duration;
 
@@ -133,7 +133,7 @@ fn a_command_gets_its_environment_directory_and_variables() {
 }
 
 #[test]
-fn a_slave_that_serves_as_another_acts_under_that_name_in_this_run_alone() {
+fn a_slave_that_serves_under_another_name_does_so_in_this_run_only() {
     let entries =
         json!([shell("a", json!({"at": 0}), json!({"command": "x @{slave.name} @{any1.address} @{any2.address}"}))]);
     let mut world = World::new();
@@ -151,7 +151,7 @@ fn a_slave_that_serves_as_another_acts_under_that_name_in_this_run_alone() {
 }
 
 #[test]
-fn a_slave_cannot_serve_as_what_is_no_name() {
+fn a_slave_cannot_serve_under_a_name_that_is_not_valid() {
     let mut world = World::new();
     world.connect(None, 0);
     world.prepare(json!({"serve_as": "../a"}));
@@ -188,7 +188,7 @@ fn a_command_waits_for_the_pid_of_one_that_is_just_starting() {
 }
 
 #[test]
-fn after_runs_on_the_exit_it_asks_for() {
+fn after_runs_on_the_exit_that_it_names() {
     let mut world = World::running(json!([
         shell("a", json!({"at": 0}), json!({"expect": "any"})),
         shell("any", json!({"after": {"entry": "a"}}), json!({})),
@@ -211,7 +211,7 @@ fn a_signal_pokes_all_and_numbers_their_runs() {
 }
 
 #[test]
-fn a_trigger_that_is_told_twice_acts_once_and_settles_with_what_it_set_off() {
+fn a_trigger_that_is_sent_twice_acts_once_and_settles_with_its_entries() {
     let mut world = World::running(json!([
         shell("t", json!({"trigger": "go"}), json!({})),
         shell("then", json!({"after": {"entry": "t"}}), json!({}))
@@ -239,7 +239,7 @@ fn a_notify_entry_goes_on_until_the_controller_has_counted_it() {
 }
 
 #[test]
-fn a_kill_entry_stops_what_runs_and_passes_when_nothing_does() {
+fn a_kill_entry_stops_running_commands_and_passes_without_any() {
     let mut world = World::running(json!([
         shell("srv", json!({"at": 0}), json!({})),
         entry("stop", json!("poke"), json!({"kill": {"entry": "srv", "signal": "SIGTERM"}}))
@@ -262,7 +262,7 @@ fn the_group_of_a_process_that_died_of_a_signal_gets_the_same_signal() {
 }
 
 #[test]
-fn a_command_that_runs_too_long_is_told_then_killed_and_has_failed() {
+fn a_command_that_runs_too_long_gets_sigterm_then_sigkill_and_has_failed() {
     let mut world = World::running(json!([shell("a", json!({"at": 0}), json!({"timeout": 2_000_000}))]));
     world.pass(Duration::from_secs(2));
     assert_eq!(world.kills, [("a".to_owned(), Signal::TERM)]);
@@ -289,7 +289,7 @@ fn a_command_that_cannot_be_started_has_failed_and_counts_as_exited() {
 }
 
 #[test]
-fn an_end_entry_asks_for_the_end() {
+fn an_end_entry_requests_the_end() {
     let mut world = World::running(json!([entry("e", json!({"at": 0}), json!({"end": {"verdict": "failed"}}))]));
     assert_eq!(world.reports(), ["begun", "spawned e#1", "end e failed", "exited e#1 passed", "idle 0"]);
 }

@@ -9,7 +9,7 @@ use crate::machine::{Input, Signal};
 use crate::slave::ORPHAN_AFTER;
 
 #[test]
-fn the_status_says_whether_the_controller_is_there_and_which_run_goes_on() {
+fn the_status_names_the_connection_and_the_run() {
     let mut world = World::new();
     assert_eq!(world.status, "connecting to controller:7777");
     world.lose();
@@ -17,7 +17,7 @@ fn the_status_says_whether_the_controller_is_there_and_which_run_goes_on() {
     while world.conn.is_none() {
         world.pass(Duration::from_millis(100));
     }
-    assert_eq!(world.status, "no controller at controller:7777: reset", "a try is no news");
+    assert_eq!(world.status, "no controller at controller:7777: reset", "an attempt changes nothing");
     world.run(json!({"entries": [shell("a", json!({"at": 0}), json!({}))]}));
     assert_eq!(world.status, "connected to controller:7777, run r1");
     world.lose();
@@ -27,7 +27,7 @@ fn the_status_says_whether_the_controller_is_there_and_which_run_goes_on() {
 }
 
 #[test]
-fn the_status_says_why_a_controller_does_not_want_the_slave() {
+fn the_status_says_why_a_controller_refuses_the_slave() {
     let mut world = World::new();
     world.connect(None, 0);
     assert_eq!(world.status, "connected to controller:7777");
@@ -37,15 +37,15 @@ fn the_status_says_why_a_controller_does_not_want_the_slave() {
         world.pass(Duration::from_millis(100));
     }
     world.lose();
-    assert_eq!(world.status, "no controller at controller:7777: reset", "now it is not even there");
+    assert_eq!(world.status, "no controller at controller:7777: reset", "the refusal is no longer the reason");
 }
 
 #[test]
-fn new_labels_are_said_with_the_next_hello_and_a_new_patience_holds_from_the_next_absence() {
+fn new_labels_apply_to_the_next_hello_and_a_new_time_limit_to_the_next_absence() {
     let mut world = World::with(|config| config.labels = [("role".to_owned(), "client".to_owned())].into());
     let conn = world.conn;
     world.input(Input::Reloaded { settings: br#"{"labels":{"role":"server"},"orphan_after":1000000}"# });
-    assert_eq!(world.conn, conn, "no connection is lost by it");
+    assert_eq!(world.conn, conn, "the connection is kept");
     assert_eq!(world.connect(None, 0)["labels"], json!({"role": "server"}));
     world.prepare(json!({"entries": [shell("a", json!({"at": 0}), json!({}))]}));
     world.start();
@@ -57,7 +57,7 @@ fn new_labels_are_said_with_the_next_hello_and_a_new_patience_holds_from_the_nex
 }
 
 #[test]
-fn what_are_no_settings_change_nothing() {
+fn invalid_settings_change_nothing() {
     let mut world = World::with(|config| config.labels = [("role".to_owned(), "client".to_owned())].into());
     for settings in [&b"garbage"[..], b"{}", b"\xff", br#"{"labels":[],"orphan_after":1}"#] {
         world.input(Input::Reloaded { settings });

@@ -33,7 +33,7 @@ fn stops_with(bytes: usize) -> World {
 }
 
 #[test]
-fn a_file_that_is_refused_while_more_of_it_is_being_read_ends_there_and_so_does_the_run() {
+fn a_file_refused_during_a_read_ends_there_and_the_run_can_end() {
     let mut world = stops_with(1_000_000);
     let pieces: Vec<Value> = world.take("output");
     let first = super::world::decoded(&pieces[0]).len();
@@ -41,7 +41,7 @@ fn a_file_that_is_refused_while_more_of_it_is_being_read_ends_there_and_so_does_
     world.say(json!({"type": "kept", "run": "r1", "file": "a.out", "length": first}));
     let on_their_way = pieces.len() - 1 + world.take("output").len();
     (0..on_their_way).for_each(|_| refuses(&mut world, "a.out", first));
-    assert_eq!(world.take("output"), Vec::<Value>::new(), "nothing more of it");
+    assert_eq!(world.take("output"), Vec::<Value>::new(), "nothing more of the file is sent");
     let warnings = warnings(&mut world);
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     for part in [&format!("keeps {first} bytes of a.out"), "as much as they may", "in /d/r1/output/a.out"] {
@@ -51,7 +51,7 @@ fn a_file_that_is_refused_while_more_of_it_is_being_read_ends_there_and_so_does_
 }
 
 #[test]
-fn what_a_limit_has_refused_stays_until_there_is_another_such_run() {
+fn files_that_a_limit_cut_stay_until_another_such_run() {
     let mut world = stops_with(10);
     refuses(&mut world, "a.out", 0);
     warnings(&mut world);
@@ -75,7 +75,7 @@ fn what_a_limit_has_refused_stays_until_there_is_another_such_run() {
 }
 
 #[test]
-fn many_files_that_are_refused_are_named_up_to_a_bound_and_counted_beyond() {
+fn refused_files_are_named_up_to_a_bound_and_then_counted() {
     let mut world = World::running(json!([shell("a", json!({"at": 0}), json!({"collect": ["*.log"]}))]));
     for nr in 0..50 {
         world.files.insert(format!("/d/r1/work/{nr:02}.log").into(), b"log".to_vec());
@@ -97,7 +97,7 @@ fn many_files_that_are_refused_are_named_up_to_a_bound_and_counted_beyond() {
 }
 
 #[test]
-fn what_collect_finds_and_cannot_bring_is_named() {
+fn files_that_collect_cannot_bring_are_named() {
     let mut world = World::running(json!([shell("a", json!({"at": 0}), json!({"collect": ["*"]}))]));
     world.unfit = vec![("pipe".to_owned(), "a FIFO".to_owned())];
     world.exits("a", Exit::Code(0));

@@ -23,7 +23,7 @@ fn tails(world: &mut World) -> Vec<String> {
 }
 
 #[test]
-fn standard_error_is_told_first_and_standard_output_if_that_is_empty() {
+fn the_tail_is_of_standard_error_or_of_standard_output_if_that_is_empty() {
     let files = [("x.err", "no disk\n"), ("x.out", "begun\n"), ("y.err", "\n"), ("y.out", "only this\n")];
     let mut world = wrote(&["x", "y", "z", "good"], &[&files[..], &[("good.err", "a warning\n")]].concat());
     for name in ["x", "y", "z"] {
@@ -34,7 +34,7 @@ fn standard_error_is_told_first_and_standard_output_if_that_is_empty() {
 }
 
 #[test]
-fn a_tail_comes_after_the_exit_and_is_told_again_after_a_reconnect_until_it_is_recorded() {
+fn a_tail_follows_the_exit_and_is_repeated_until_it_is_recorded() {
     let mut world = wrote(&["x"], &[("x.err", "why\n")]);
     world.exits("x", Exit::Code(1));
     let reports = world.take("report");

@@ -1,4 +1,4 @@
-//! A controller, processes and files, played by hand.
+//! The simulated surroundings of a slave: a controller, processes and files.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -30,7 +30,7 @@ pub struct World {
     /// The same as bytes.
     pub raw: BTreeMap<ConnId, Vec<Vec<u8>>>,
     pub closed: Vec<ConnId>,
-    /// All that was started, and what runs.
+    /// The commands that were started, and those that run.
     pub spawned: Vec<(ChildId, Command)>,
     pub running: BTreeMap<ChildId, String>,
     pub kills: Vec<(String, Signal)>,
@@ -40,7 +40,7 @@ pub struct World {
     pub files: BTreeMap<PathBuf, Vec<u8>>,
     /// The ports that are being tried.
     pub probes: Vec<(ProbeId, String)>,
-    /// The sockets at which commands can speak.
+    /// The sockets to which commands can report.
     pub ears: Vec<(EarId, PathBuf)>,
     /// The names that lists find and reject, and why.
     pub unfit: Vec<(String, String)>,
