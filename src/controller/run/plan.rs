@@ -31,7 +31,7 @@ pub struct Plan {
     /// The triggers of the test by name, and the entries that each sets off, by shape.
     triggers: Vec<String>,
     set_off: Vec<Vec<(usize, u16)>>,
-    /// The triggers that nothing in the test notifies: somebody else does.
+    /// The triggers that nothing in the test notifies, so a client outside the test must.
     foreign: Vec<usize>,
     /// The barriers and the syncs to which entries come, by name.
     barriers: BTreeMap<String, usize>,

@@ -185,7 +185,7 @@ impl Ring {
             Origin::Refused(why) => return log::debug!("{from} as {author}: {why}"),
         }
         if to_all && matches!(body, Body::TakeToken { .. }) {
-            return log::debug!("{from} as {author}: a hand-over to all is none");
+            return log::debug!("{from} as {author}: a hand-over must not be a broadcast");
         }
         if !self.config.compat && !extra.fence.is_credible(self.memory.epoch())
             || !Fence::of_epoch(extra.granted).is_credible(self.memory.epoch())
