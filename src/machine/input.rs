@@ -155,7 +155,7 @@ pub enum Input<'a> {
         /// Whether a program listens there.
         result: Result<(), NoAnswer>,
     },
-    /// A command has sent bytes to one of our sockets. Bytes that it sent before its exit come before its
+    /// A command has sent bytes to one of our sockets. Bytes that it sent before its exit precede its
     /// [`Input::Exited`].
     Overheard {
         /// The socket.

@@ -135,12 +135,12 @@ impl Archive {
         }
     }
 
-    /// The run with this id.
+    /// Returns the run with this id.
     pub fn get(&self, id: &str) -> Option<&RunState> {
         self.numbered(*self.by_id.get(id)?)
     }
 
-    /// The run that was handed in under this name.
+    /// Returns the run that was handed in under this name.
     pub fn of_submission(&self, submission: &str) -> Option<&RunState> {
         self.numbered(*self.by_submission.get(submission)?)
     }
@@ -149,7 +149,7 @@ impl Archive {
         self.over.get((number - self.first) as usize).map(|archived| &archived.state)
     }
 
-    /// All runs, the latest first.
+    /// Returns all runs, the latest first.
     pub fn latest_first(&self) -> impl Iterator<Item = &RunState> {
         self.over.iter().rev().map(|archived| &archived.state)
     }
@@ -191,7 +191,9 @@ impl Archive {
 /// own.
 pub fn is_shipped(file: &str) -> bool {
     let own = [ledger::FILE, OVER].contains(&file) || file.split('/').next() == Some(RESOURCES);
-    !own && check_results(file).is_ok()
+    // A summary that is not complete yet must not be taken for a result. A slave has no file in this directory itself.
+    let unfinished = !file.contains('/') && file.ends_with(".new");
+    !own && !unfinished && check_results(file).is_ok()
 }
 
 #[cfg(test)]
@@ -200,10 +202,21 @@ mod tests {
 
     #[test]
     fn only_files_of_the_results_are_given_out() {
-        for good in ["test.json", "events.jsonl", "a/make.out", "a/make.files/x/y"] {
+        for good in ["test.json", "events.jsonl", "a/make.out", "a/make.files/x/y.new"] {
             assert!(is_shipped(good), "{good}");
         }
-        for bad in ["state.jsonl", "resources/aa", "resources", "../x", "/etc/passwd", "a//b", "a/../b", "", "a/\n"] {
+        for bad in [
+            "state.jsonl",
+            "resources/aa",
+            "resources",
+            "summary.json.new",
+            "../x",
+            "/etc/passwd",
+            "a//b",
+            "a/../b",
+            "",
+            "a/\n",
+        ] {
             assert!(!is_shipped(bad), "{bad}");
         }
     }

@@ -89,7 +89,7 @@ impl Host {
         self.removing.insert(child, id.to_owned());
     }
 
-    /// Whether a directory of this name is being removed.
+    /// Returns whether a directory of this name is being removed.
     pub fn removes(&self, id: &str) -> bool {
         self.removing.values().chain(&self.to_remove).any(|removed| removed == id)
     }
@@ -121,7 +121,7 @@ impl Host {
         self.queue.look(now);
     }
 
-    /// When the next look at the queue is due.
+    /// Returns when the next look at the queue is due.
     pub fn queue_due(&self) -> Option<Time> {
         self.queue.due()
     }
@@ -145,7 +145,7 @@ impl Host {
         self.queue.work()
     }
 
-    /// Whether a submission that is being uploaded has this id.
+    /// Returns whether a submission that is being uploaded has this id.
     pub fn is_coming(&self, id: &str) -> bool {
         let mut submissions = self.operators.values().filter_map(|operator| operator.submission.as_ref());
         submissions.any(|submission| submission.handed.id == id)
