@@ -317,8 +317,8 @@ impl Controller {
         }
     }
 
-    /// Begins the runs whose slaves are connected and free. What has freed the slaves was written before, because each run
-    /// has a ledger of its own.
+    /// Begins the runs whose slaves are connected and free. This is done at a deadline, and not when slaves become free: the
+    /// end of their earlier run must be written first, and that run has another ledger.
     pub(in crate::controller) fn begin_runs(&mut self, now: Time, out: &mut Outbox) {
         while let Some((nr, machines)) = self.host.as_mut().and_then(|host| host.next_to_begin(now, &self.runs)) {
             self.begin_run(now, nr, &machines, out);

@@ -28,9 +28,9 @@ pub enum Keeping {
     /// As many as can be remembered.
     #[default]
     All,
-    /// The latest.
+    /// The latest ones, this many.
     Count(usize),
-    /// Those whose end is no longer ago.
+    /// Those that ended at most this long ago.
     Age(Duration),
 }
 

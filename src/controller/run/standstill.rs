@@ -58,7 +58,8 @@ pub fn in_words(run: &Run) -> String {
 }
 
 impl Run {
-    /// Takes the report of a slave about what its commands wait for. Waits of unknown entries and for unknown triggers are ignored.
+    /// Takes the report of a slave about what its commands wait for. Waits of unknown entries and for unknown triggers are
+    /// ignored.
     pub(in crate::controller) fn slave_waits(&mut self, ix: usize, waits: Waits<'_>) {
         let Some((plan, _)) = self.absent.known() else { return };
         let shape = plan.shape(ix);

@@ -203,15 +203,13 @@ impl Ring {
         out: &mut Outbox,
     ) {
         let fence = heard.extra.fence;
-        if !self.config.compat && fence == self.memory.copy.fence && fence == self.memory.seen {
-            // The acknowledgement was lost.
-            return match self.is_owner() {
-                true => self.say_where(now, &heard.author, false, out),
-                false => self.say_recently(now, &heard.author, out),
-            };
-        }
-        if let Err(why) = self.may_take(heard, token) {
+        // The acknowledgement was lost, so it is sent again.
+        let was_taken = !self.config.compat && fence == self.memory.copy.fence && fence == self.memory.seen;
+        let refusal = self.may_take(heard, token).err().filter(|_| !was_taken);
+        if let Some(why) = &refusal {
             self.log.complain(now, format!("refuses token {fence} from {}: {why}", heard.author), out);
+        }
+        if was_taken || refusal.is_some() {
             return match self.is_owner() {
                 true => self.say_where(now, &heard.author, false, out),
                 false => self.say_recently(now, &heard.author, out),
