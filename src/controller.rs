@@ -232,11 +232,11 @@ impl Controller {
                 }
             }
         });
-        if let Some(run) = heard.run.and_then(|nr| self.runs.get_mut(nr)) {
+        if let Some(run) = heard.slave.and_then(|(nr, _)| self.runs.get_mut(nr)) {
             run.answer(now, conn, heard, out);
         }
         let Some(who) = self.sessions.put_back(conn, frames) else { return };
-        // Only after its messages: a member that withdraws must not count as one that still waits.
+        // After its messages, because a member that withdraws must not count as one that still waits.
         if let Some(process) = who.process() {
             self.alive(now, process);
         }
@@ -297,7 +297,7 @@ impl Controller {
             return Ok(());
         }
         let Some(run) = self.runs.get_mut(nr) else { return Ok(()) };
-        heard.of_slave(nr, ix);
+        heard.slave = Some((nr, ix));
         match message {
             // It has read everything that was sent so far.
             ToController::Member(FromMember::Alive(_)) if run.owes(ix) => {
@@ -355,13 +355,13 @@ impl Controller {
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
         let (Some(session), Some(run)) = (self.sessions.get(conn), self.runs.get_mut(nr)) else { return Ok(()) };
-        let Admitted { slave, earlier, former } = run.admit(now, conn, &session.peer, hello, out)?;
+        let Admitted { slave, earlier, replaced } = run.admit(now, conn, &session.peer, hello, out)?;
         self.serves(now, conn, (nr, slave), &hello.incarnation);
         if let Some(earlier) = earlier {
             self.processes.on_superseded(earlier);
         }
-        if let Some(former) = former {
-            self.drop_session(former, "replaced by a newer connection", out);
+        if let Some(replaced) = replaced {
+            self.drop_session(replaced, "replaced by a newer connection", out);
         }
         Ok(())
     }
@@ -403,9 +403,7 @@ impl Controller {
 
     /// Handles the end of a connection: its process is disconnected.
     fn on_disconnect(&mut self, now: Time, conn: ConnId, who: Role, reason: &str, out: &mut Outbox) {
-        if self.host.is_some() {
-            self.forget_submission(conn, out);
-        }
+        self.forget_submission(conn, out);
         if let Some(host) = &mut self.host {
             host.closed(conn);
         }
@@ -435,7 +433,7 @@ impl Controller {
         }
         self.runs.values_mut().for_each(|run| run.lose_absent(now, out));
         self.request_looks(now);
-        self.clear_shelf(now, out);
+        self.remove_old_results(now, out);
         self.look_at_queue(now);
     }
 

@@ -263,7 +263,7 @@ fn what_cannot_be_gone_on_with_is_said_and_where() {
     fs::remove_file(place.path("state/state.jsonl")).expect("it is there");
     let address = controller.stdout().trim().rsplit(' ').next().expect("it says where").to_owned();
     place.arete(["trigger", "create", "t", "5", "--controller", &address, "--timeout", "2s"]).run();
-    controller.wait().exits_with(1).complains(&["state/state.jsonl", "somebody has removed it"]);
+    controller.wait().exits_with(1).complains(&["state/state.jsonl", "another program has removed or replaced it"]);
     let mut controller = place.arete(["controller", "--listen", "127.0.0.1:0", "--state-dir", "state"]).start();
     controller.wait_for_output("listening on");
     drop(controller);

@@ -1,5 +1,5 @@
-//! What the controller does with what it hears, by who speaks and what is due: each file asks the owners of the state,
-//! the parts in `session`, `run`, `room` and `host`, and carries out what they decide. No part knows these files.
+//! Handles inputs, with a file for each kind of speaker and of deadline. Each file asks the owners of the state, in
+//! `session`, `run`, `room` and `host`, and carries out what they decide. The owners must not know these files.
 
 mod absences;
 mod answers;

@@ -1,4 +1,4 @@
-//! What a permanent controller has beside its runs: the queue, the submissions, the slaves and the archive.
+//! What a permanent controller has besides its runs: the queue, the submissions, the slaves and the archive.
 
 pub mod archive;
 #[allow(clippy::module_inception)]

@@ -1,10 +1,10 @@
 //! What a controller keeps beyond its own life: its ledger, and a clock that goes on after a restart.
 //!
-//! The ledger of a controller with one run is also that run's. Each run of a permanent controller has a ledger of its
-//! own, and the controller's is closed.
+//! The ledger of a controller with one run is also that run's. The ledger of a permanent controller is that of its rooms,
+//! and each of its runs has a ledger of its own.
 //!
 //! A long ledger of rooms is rewritten without what is over and forgotten. That is done in pieces, one in a turn, into a
-//! file beside the ledger, so that no turn is long and no copy of all that is known is ever held. Meanwhile the ledger
+//! file next to the ledger, so that no turn is long and no copy of all that is known is ever held. Meanwhile the ledger
 //! goes on, and each new fact is written to both files: in the new one after the pieces that were written before it. A
 //! later piece may repeat what the fact was about, as it is then. Therefore the facts of rounds are valid in any order,
 //! and those of a trigger wait until the trigger itself is written. At the end the new file replaces the ledger in one
@@ -27,7 +27,7 @@ const REWRITE_FROM: u64 = 1024 * 1024;
 #[derive(Default)]
 pub struct Keeper {
     ledger: Ledger,
-    /// Where the ledger is and what is known of the system for it; `None`: nothing is kept.
+    /// The place of the ledger, and what it records about the system; `None`: nothing is kept.
     keep: Option<Keep>,
     /// Set once the ledger has begun, or was read.
     header: Option<Header>,
@@ -63,18 +63,19 @@ impl Keeper {
         path
     }
 
-    /// The clock must not go back behind this instant, at which an earlier controller did something.
+    /// Keeps the clock from going back before this instant, at which an earlier controller did something.
     pub fn goes_on_after(&mut self, last: Time) {
         self.resumed_after = self.resumed_after.max(last);
     }
 
-    /// Begins the ledger, or sets the clock after the last instant of the earlier controller. Comes before everything else.
+    /// Begins the ledger, or sets the clock after the last instant of the earlier controller. Must be called before every
+    /// other input is handled, because both determine the time of the facts.
     pub fn begin(&mut self, now: Time, out: &mut Outbox) {
         let Some(keep) = &self.keep else { return };
         if self.resumes {
             // Whatever the wall clock says, nothing happens before what has happened.
-            let behind = self.resumed_after.as_micros() as i64 - (now.as_micros() as i64 + self.shift);
-            self.shift += behind.max(0);
+            let lag = self.resumed_after.as_micros() as i64 - (now.as_micros() as i64 + self.shift);
+            self.shift += lag.max(0);
             return;
         }
         let (by, boot, run) = (VERSION.to_owned(), keep.boot.clone(), keep.terms.clone());
@@ -115,7 +116,7 @@ impl Keeper {
         of_system - self.shift
     }
 
-    /// The ledger of what belongs to no run.
+    /// Returns the ledger for facts that belong to no run.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }

@@ -189,8 +189,8 @@ impl Rewrite {
                 Some(part) => Position::Room(name, part),
                 None => {
                     self.outcomes.clear();
-                    let behind = (std::ops::Bound::Excluded(&*name), std::ops::Bound::Unbounded);
-                    rooms.range::<str, _>(behind).next().map_or(Position::All, |(name, _)| beginning_of(name))
+                    let after = (std::ops::Bound::Excluded(&*name), std::ops::Bound::Unbounded);
+                    rooms.range::<str, _>(after).next().map_or(Position::All, |(name, _)| beginning_of(name))
                 }
             },
             Position::All => Position::All,
@@ -215,9 +215,9 @@ impl Rewrite {
                 None => Section::FailedRound(Meeting::Barrier, None),
             }),
             Section::FailedRound(kind, last) => Some(match room.meeting_after(kind, last.as_deref()) {
-                Some((name, former)) => {
-                    if let Some(former) = former {
-                        self.round(&room.name, kind, &name, &former);
+                Some((name, past)) => {
+                    if let Some(past) = past {
+                        self.round(&room.name, kind, &name, &past);
                     }
                     Section::FailedRound(kind, Some(name))
                 }
@@ -241,9 +241,9 @@ impl Rewrite {
             self.visited += 1;
             if let Some(outcome) = outcome.filter(|outcome| outcome.round > 0) {
                 let known = by_outcome.entry((outcome.round, &outcome.reason)).or_insert_with(|| {
-                    let former = PastRound::new(outcome, Vec::new(), None);
-                    bytes += former.line.as_ref().map_or(0, |line| line.len());
-                    former
+                    let past = PastRound::new(outcome, Vec::new(), None);
+                    bytes += past.line.as_ref().map_or(0, |line| line.len());
+                    past
                 });
                 known.arrivals.push(arrival);
                 bytes += ARRIVAL;
@@ -252,11 +252,11 @@ impl Rewrite {
                 break;
             }
         }
-        for ((round, reason), former) in by_outcome {
+        for ((round, reason), past) in by_outcome {
             if self.outcomes.insert((kind, round, reason.to_owned())) {
-                self.round(&room.name, kind, "", &former);
+                self.round(&room.name, kind, "", &past);
             } else {
-                let arrivals = by_process(&former.arrivals);
+                let arrivals = by_process(&past.arrivals);
                 let (room, reason) = (Cow::from(&*room.name), Cow::from(reason));
                 self.write_fact(&Fact::Unheard { room, kind, round, reason, arrivals });
             }
@@ -264,11 +264,11 @@ impl Rewrite {
         at
     }
 
-    fn round(&mut self, room: &str, kind: Meeting, meeting: &str, former: &PastRound) {
-        if let Some(map) = map_of(former) {
+    fn round(&mut self, room: &str, kind: Meeting, meeting: &str, past: &PastRound) {
+        if let Some(map) = map_of(past) {
             item(&mut self.bytes, self.now, |line| encode_raw(line, "map", map));
         }
-        self.write_fact(&round_fact(room, kind, meeting, former));
+        self.write_fact(&round_fact(room, kind, meeting, past));
     }
 }
 

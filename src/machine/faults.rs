@@ -78,7 +78,7 @@ faults! {
     GrantsTwice,
     /// A node takes a token that is older than one that it has seen.
     TakesOldToken,
-    /// A controller that hands slaves their parts in pieces leaves out those behind the first piece.
+    /// A controller that hands slaves their parts in pieces leaves out the slaves after the first piece.
     PrepareLeftOut,
     /// A controller gives a slave that serves a run to another run.
     SlaveServesTwo,

@@ -23,7 +23,7 @@ pub enum Input<'a> {
     Accepted {
         /// The name of the new connection.
         conn: ConnId,
-        /// The listener that it came to.
+        /// The listener that accepted it.
         listener: ListenerId,
         /// The other end.
         peer: Peer,
@@ -61,11 +61,11 @@ pub enum Input<'a> {
         /// Its content.
         bytes: &'a [u8],
     },
-    /// [`Machine::next_deadline`](super::Machine::next_deadline) has passed. May come too early; then nothing is due.
+    /// [`Machine::next_deadline`](super::Machine::next_deadline) has passed. May be early; then nothing is due.
     Deadline,
     /// Bytes that peers sent after `since` may not have been read yet, because a turn took long or there is much to
-    /// read. Therefore a peer is not silent only because nothing arrived since then. Comes just before a `Deadline`,
-    /// and holds for that one.
+    /// read. Therefore a peer is not silent only because nothing arrived since then. Precedes a `Deadline`, and applies
+    /// to that one only.
     Behind {
         /// The instant up to which everything was read.
         since: Time,
@@ -85,7 +85,7 @@ pub enum Input<'a> {
         /// The fault of the certificate.
         why: String,
     },
-    /// Standard output can no longer be written: its reader has closed it, or it has failed. Comes once.
+    /// Standard output can no longer be written: its reader has closed it, or it has failed. Sent once.
     OutputEnded,
     /// The size of the terminal, when the loop starts and after each change.
     Resized {
@@ -122,7 +122,7 @@ pub enum Input<'a> {
         left: usize,
     },
     /// The processes of this system cannot be listed. A process that has left the group of a child is neither found nor
-    /// signalled. Comes before each [`Input::Swept`] that it affects.
+    /// signalled. Sent before each [`Input::Swept`] that it affects.
     Unseen {
         /// Why they cannot be listed.
         why: String,
@@ -155,7 +155,7 @@ pub enum Input<'a> {
         /// Whether a program listens there.
         result: Result<(), NoAnswer>,
     },
-    /// A command has sent bytes to one of our sockets. Bytes that it sent before its exit come before its
+    /// A command has sent bytes to one of our sockets. Bytes that it sent before its exit precede its
     /// [`Input::Exited`].
     Overheard {
         /// The socket.
@@ -175,7 +175,7 @@ pub enum Input<'a> {
         /// The name that the question had.
         confirm: ConfirmId,
     },
-    /// A file could not be written. Comes before anything that the same turn sends goes out, and once for each file.
+    /// A file could not be written. Sent before anything that the same turn sends goes out, once for each file.
     WriteFailed {
         /// The file.
         path: PathBuf,

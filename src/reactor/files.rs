@@ -168,7 +168,7 @@ impl Files {
         let fsync = self.fsync;
         if self.open.get(path).is_some_and(|open| !open.is_at(path)) {
             // A new file at the path would lack the beginning.
-            return Err(io::Error::other("somebody has removed it, or put another in its place"));
+            return Err(io::Error::other("another program has removed or replaced it"));
         }
         let file = self.file(path)?;
         let end = file.metadata()?.len();

@@ -74,7 +74,7 @@ impl Reactor {
                 }
                 self.notify.settle();
                 self.tell(machine, Input::Reloaded { settings: &reloaded.settings });
-                log::info!("the configuration was read anew");
+                log::info!("the configuration was read again");
             }
             Err(error) => {
                 let why = error.to_string();

@@ -172,8 +172,8 @@ impl Store {
         out.persist(self.state.clone(), to_json(memory));
     }
 
-    /// Writes the data too. It comes last: after a crash in between, the node may know of a newer token than its data is
-    /// of, but never has data of a token that it does not know.
+    /// Writes the data too, after the rest: after a crash in between, the node may know a newer token than its data belongs
+    /// to, but never has data of a token that it does not know.
     pub fn keep_data(&self, memory: &Memory, out: &mut Outbox) {
         self.keep_state(memory, out);
         out.persist(self.data.clone(), to_json(&memory.copy));

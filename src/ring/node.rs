@@ -218,15 +218,12 @@ impl Ring {
 
     /// Changes the state, and shows that to watchers.
     fn become_state(&mut self, now: Time, state: State, why: &str, out: &mut Outbox) {
-        for timer in [Timer::Heartbeat, Timer::Waiter, Timer::Ask, Timer::Answer, Timer::Generating] {
-            self.timers.cancel(&timer);
-        }
-        for timer in [Timer::Hold, Timer::Lease] {
+        let of_state = [Timer::Heartbeat, Timer::Waiter, Timer::Ask, Timer::Answer, Timer::Generating];
+        for timer in of_state.into_iter().chain([Timer::Hold, Timer::Lease]) {
             self.timers.cancel(&timer);
         }
         let (old, old_name, had) = (self.state.original_name(), self.state.name(), self.has_heard());
-        let former = std::mem::replace(&mut self.state, state);
-        if let State::Owner(owner) = former {
+        if let State::Owner(owner) = std::mem::replace(&mut self.state, state) {
             owner.stop(out);
             self.messenger.take_back(out);
         }

@@ -34,9 +34,7 @@ impl Node {
     fn at(address: Ipv4Addr) -> Node {
         Node { address, heard: None, told: None, lost: None, boot: None, said: Said::default() }
     }
-}
 
-impl Node {
     /// Whether the last connection to it could not be made.
     pub fn is_unreachable(&self) -> bool {
         self.lost.is_some_and(|lost| lost.why == Why::Unreachable)
@@ -178,7 +176,7 @@ impl Nodes {
         };
         let new = !self.by_id.contains_key(id);
         if new && !self.make_room(now) {
-            return Origin::Refused("there are as many nodes as there may be");
+            return Origin::Refused("the limit of nodes is reached");
         }
         let node = self.by_id.entry(id.to_owned()).or_insert_with(|| Node::at(address));
         if let Some(extra) = extra {
@@ -278,8 +276,8 @@ impl Nodes {
     /// Returns the next node after `from`, in the order of ids, that may get the token and is not in `except`.
     pub fn next_behind(&self, now: Time, from: &str, again: Duration, except: &BTreeSet<String>) -> Option<String> {
         let may = |id: &&String| self.may_take(now, id, again) && !except.contains(*id);
-        let behind = self.by_id.keys().filter(|id| id.as_str() > from).find(may);
-        behind.or_else(|| self.by_id.keys().filter(|id| id.as_str() < from).find(may)).cloned()
+        let after = self.by_id.keys().filter(|id| id.as_str() > from).find(may);
+        after.or_else(|| self.by_id.keys().filter(|id| id.as_str() < from).find(may)).cloned()
     }
 }
 

@@ -201,11 +201,11 @@ impl Observer {
 
     /// Notes that the newest token is at this node: its last owner has become a waiter, even if its message was lost.
     fn hand_on(&mut self, id: &str, news: &mut Vec<(String, News)>) {
-        let former = self.newest.as_ref().map(|(_, _, former)| former.clone()).filter(|former| former != id);
-        if let Some(former) = former
-            && self.nodes.get(&former).is_some_and(|seen| seen.state == Some("owner"))
+        let last = self.newest.as_ref().map(|(_, _, last)| last.clone()).filter(|last| last != id);
+        if let Some(last) = last
+            && self.nodes.get(&last).is_some_and(|seen| seen.state == Some("owner"))
         {
-            self.turn(&former, "waiter", news);
+            self.turn(&last, "waiter", news);
         }
     }
 

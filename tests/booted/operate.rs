@@ -76,7 +76,7 @@ fn the_socket_is_for_the_group_and_a_reload_changes_who_operates_from_other_mach
     from_afar("otto").exits_with(1).complains(&["the certificate is for otto", "--operators"]);
     configure(controller, "controller", &json!({ "operators": ["otto"] }));
     controller.systemctl(&["reload", CONTROLLER_UNIT]);
-    controller.wait_for_journal(CONTROLLER_UNIT, "the configuration was read anew");
+    controller.wait_for_journal(CONTROLLER_UNIT, "the configuration was read again");
     from_afar("otto").exits_with(0);
     from_afar(OPERATOR).exits_with(1).complains(&["the certificate is for olga"]);
     configured.wait_for_status("1 slave, 0 runs");

@@ -1,4 +1,4 @@
-//! What a service manager hears, what it passes, and that it can have the configuration read anew.
+//! What a service manager hears, what it passes, and that it can have the configuration read again.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -320,7 +320,7 @@ fn a_controller_that_is_told_to_reads_its_configuration_anew() {
     place.write("controller.json", r#"{"listen": "127.0.0.1:1", "value-max": "1KiB"}"#);
     controller.signal(Signal::HUP);
     controller.wait_for_output("controller.json:1: \"listen\": it has changed since the start: that needs a restart");
-    controller.wait_for_output("the configuration was read anew");
+    controller.wait_for_output("the configuration was read again");
     sync(2000).exits_with(1).complains(&["a value has at most 1024 bytes"]);
     place.write("controller.json", "{\n\"value-max\": \"a lot\"}");
     controller.signal(Signal::HUP);
@@ -353,7 +353,7 @@ fn a_slave_that_reads_its_configuration_anew_says_its_new_labels_next_time() {
     config("server", "n2");
     slave.signal(Signal::HUP);
     slave.wait_for_output("\"name\": it has changed since the start: that needs a restart");
-    slave.wait_for_output("the configuration was read anew");
+    slave.wait_for_output("the configuration was read again");
     drop(first);
     let (second, _) = listener.accept().expect("the slave connects again");
     let said = hello(second);

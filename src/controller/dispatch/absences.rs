@@ -42,8 +42,8 @@ impl Controller {
         }
     }
 
-    /// A member has arrived at a meeting, which may wait for slaves that are lost. The first arrival checks that for all
-    /// members. When another slave is lost, those who wait hear of it then.
+    /// Ends the round at which a member has just arrived, if it waits for a slave that is lost. Only the first arrival of a
+    /// round is checked: when a slave is lost later, the members that wait learn of it then.
     pub(in crate::controller) fn give_up_on(&mut self, now: Time, room: &Rc<str>, (kind, meeting): (Meeting, &str)) {
         let Some(run) = self.runs.by_id(room).filter(|run| run.phase == Phase::Running) else { return };
         if run.absent.lost().is_empty() || run.room.how_many_wait(kind, meeting) != 1 {
@@ -64,8 +64,8 @@ impl Controller {
         running.for_each(|run| run.absent.request_look(now));
     }
 
-    /// Looks at the runs for which that is due, the one that has waited longest first, until the work of a turn is done:
-    /// whether members wait in vain, and whether nothing happens any more.
+    /// Checks whether members wait in vain, and whether nothing happens any more, in each run for which that is due. Begins
+    /// with the run that has waited longest, and stops when the work of a turn is done.
     pub(in crate::controller) fn look_at_waits(&mut self, now: Time, out: &mut Outbox) {
         let mut due: Vec<(Time, RunNr)> =
             self.runs.iter().filter_map(|(nr, run)| Some((run.absent.look_due()?, nr))).collect();
@@ -80,7 +80,7 @@ impl Controller {
         }
     }
 
-    /// Ends the rounds of a run that wait for those who cannot come, if it is time to look. Returns how many entries and
+    /// Ends the rounds of a run that wait for members who cannot come, if a look is due. Returns how many entries and
     /// members it has compared.
     fn look_if_due(&mut self, now: Time, nr: RunNr) -> usize {
         let Some(run) = self.runs.get_mut(nr).filter(|run| run.absent.look_due().is_some_and(|at| at <= now)) else {

@@ -8,7 +8,7 @@ use crate::controller::run::run::Run;
 use crate::machine::{ChildId, ConfirmId, Exit, Input, Outbox, ReadId, SystemError, Time};
 
 impl Controller {
-    /// Handles what is written: a run that was handed in, or the end of a run.
+    /// Handles a confirmation: a run that was handed in, or the end of a run, is on the disk.
     pub(in crate::controller) fn written(&mut self, now: Time, confirm: ConfirmId, out: &mut Outbox) {
         if let Some((conn, nr)) = self.host.as_mut().and_then(|host| host.unwritten.confirmed(confirm)) {
             self.confirm_submission(now, conn, nr, out);
@@ -28,7 +28,7 @@ impl Controller {
         }
     }
 
-    /// The run in whose results a file is, or the only one that there is.
+    /// Returns the run that has a file in its results. A controller that is not permanent has one run at most.
     fn run_of_file(&mut self, path: &Path) -> Option<&mut Run> {
         let hosts = self.host.is_some();
         self.runs.values_mut().find(|run| !hosts || path.starts_with(&run.results))
@@ -62,11 +62,7 @@ impl Controller {
         end: Result<Exit, SystemError>,
         out: &mut Outbox,
     ) {
-        if self
-            .host
-            .as_mut()
-            .is_some_and(|host| host.removed(child, end.as_ref().map(|exit| *exit).map_err(|error| &*error.text), out))
-        {
+        if self.host.as_mut().is_some_and(|host| host.removed(child, &end, out)) {
             return;
         }
         if let Some(run) = self.embedded_run() {
@@ -74,7 +70,7 @@ impl Controller {
         }
     }
 
-    /// Handles what only a run concerns that ends with its controller: only such a run has a terminal and launches slaves.
+    /// Handles an input of a run that ends with its controller: only such a run has a terminal and launches slaves.
     pub(in crate::controller) fn of_embedded_run(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         let Some(run) = self.embedded_run() else { return };
         match input {

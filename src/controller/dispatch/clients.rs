@@ -10,6 +10,7 @@ use crate::controller::room::guests;
 use crate::controller::room::rendezvous::Process;
 use crate::controller::room::request_error::RequestError;
 use crate::controller::room::rooms::ROOMS_MAX;
+use crate::controller::run::admission::welcome;
 use crate::controller::run::reports::{Batch, notified};
 use crate::controller::run::run::Run;
 use crate::controller::session::authorization::{self, Stranger};
@@ -18,9 +19,7 @@ use crate::controller::session::session::Role;
 use crate::machine::{ConnId, Outbox, Time};
 use crate::session::{VERSION, WORDS_MAX, check_incarnation, check_name, is_member};
 use crate::wire::room::{Create, Created, Delete, Join, Listing, TriggerState};
-use crate::wire::{
-    Bye, Code, FromClient, Message, Noted, Notify, PROTOCOL, Pong, RawJson, Refused, ToController, Welcome,
-};
+use crate::wire::{Bye, Code, FromClient, Message, Noted, Notify, PROTOCOL, Pong, RawJson, Refused, ToController};
 
 impl Controller {
     /// Handles a client that joins a room. The room is created if it does not exist.
@@ -50,18 +49,17 @@ impl Controller {
             let full = |used| refusal(Code::Full, format!("{used}; no more clients may join"));
             run.record.takes_clients(&run.id).map_err(full)?;
         }
-        let (process, former) = self.processes.connected(now, conn, &room, speaker, &join.incarnation, self.rejoin);
+        let (process, replaced) = self.processes.connected(now, conn, &room, speaker, &join.incarnation, self.rejoin);
         if !known {
             let (room, member, incarnation) = (Cow::from(&*room), join.member.clone(), join.incarnation.clone());
             ledger.write(&Fact::Process { room, process: process.0, slave: None, member, incarnation });
         }
-        if let Some(former) = former {
-            self.drop_session(former, "replaced by a newer connection", out);
+        if let Some(replaced) = replaced {
+            self.drop_session(replaced, "replaced by a newer connection", out);
         }
         self.sessions.identify(now, conn, Role::Client(process));
-        let welcome = Welcome { protocol: PROTOCOL, version: Cow::from(VERSION), run: None, recorded: 0, leave: false };
-        out.send(conn, welcome.encode());
-        log::info!("room {room}: {} joined", join.member.as_deref().unwrap_or("somebody"));
+        out.send(conn, welcome(None, 0).encode());
+        log::info!("room {room}: {} joined", join.member.as_deref().unwrap_or("a client without a name"));
         self.visit(now, &room, |room, _| {
             room.clients.insert(process);
         });
@@ -96,7 +94,6 @@ impl Controller {
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
         let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return Ok(()) };
-        heard.run = self.runs.find(&name);
         match message {
             ToController::Ping(ping) => {
                 out.send(conn, Pong { time: ping.time, now, lifetime: Default::default() }.encode());

@@ -1,5 +1,5 @@
 //! Members that wait in the default room while a run of this controller has a meeting of that name: most likely they have
-//! forgotten to name the run. They are told which run it is, and continue to wait.
+//! forgotten to name the run. They learn which run it is, and continue to wait.
 
 use std::borrow::Cow;
 use std::rc::Rc;

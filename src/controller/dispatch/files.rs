@@ -19,7 +19,7 @@ const REMOVED_AT_ONCE: usize = 10;
 
 impl Controller {
     /// Removes results that need not be kept any longer.
-    pub(in crate::controller) fn clear_shelf(&mut self, now: Time, out: &mut Outbox) {
+    pub(in crate::controller) fn remove_old_results(&mut self, now: Time, out: &mut Outbox) {
         let wall_clock = self.wall_clock(now);
         let Some(host) = &mut self.host else { return };
         for _ in 0..REMOVED_AT_ONCE {
@@ -52,7 +52,7 @@ impl Controller {
         true
     }
 
-    /// An operator uses a run: it is not removed for a while.
+    /// Notes that an operator uses a run, which is then not removed for a while.
     pub(in crate::controller) fn touch(&mut self, run: &str) {
         let wall_clock = self.wall_clock(self.now);
         if let Some(host) = &mut self.host {
@@ -60,7 +60,7 @@ impl Controller {
         }
     }
 
-    /// A request of an operator is answered.
+    /// Counts an answer to a request of an operator.
     fn answered(&mut self, conn: ConnId) {
         if let Some(operator) = self.host.as_mut().and_then(|host| host.operators.get_mut(&conn)) {
             operator.asked = operator.asked.saturating_sub(1);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::controller::Controller;
 use crate::controller::config::Config;
 use crate::controller::host::archive::Archived;
-use crate::controller::ledger::{self, Damage, Ledger, LedgerError, Past, TimeLine};
+use crate::controller::ledger::{self, Damage, LedgerError, Past, TimeLine};
 use crate::controller::run::roster::{RunSlave, Stage};
 use crate::controller::run::run::{Hosted, Phase, Run};
 use crate::machine::faults::{Fault, injected};
@@ -48,7 +48,6 @@ impl Controller {
         let mut run =
             Run::new(config, &self.budget).hosted(Hosted { submission, submitted, size, ..Hosted::default() });
         run.limit(terms.limits);
-        run.ledger = Ledger::default();
         run.ledger.open(path.clone(), past.whole(), u64::MAX);
         run.restore_files(past);
         let nr = self.runs.insert(run);
@@ -70,7 +69,7 @@ impl Controller {
     /// Also has these finished runs, the latest last.
     pub fn remembering(mut self, over: Vec<Archived>) -> Controller {
         if let Some(host) = &mut self.host {
-            over.into_iter().for_each(|shelved| host.archive.put(shelved));
+            over.into_iter().for_each(|archived| host.archive.put(archived));
         }
         self
     }

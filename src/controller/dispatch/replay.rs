@@ -6,7 +6,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use crate::controller::Controller;
-use crate::controller::ledger::rounds::{arrivals_of, former, map_of, round_fact};
+use crate::controller::ledger::rounds::{arrivals_of, map_of, past_round, round_fact};
 use crate::controller::ledger::{Damage, Fact, FileError, Keep, Ledger, LedgerError, Past, TimeLine};
 use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::{Act, Outcome, PastRound, Process};
@@ -63,7 +63,7 @@ impl Controller {
         time_line: &mut dyn TimeLine,
     ) -> Result<(), LedgerError> {
         let (mut replay, mut out) = (Replay { run, ..Replay::default() }, Outbox::new());
-        let mut mended = Ok(());
+        let mut repaired = Ok(());
         past.each_line(path, |line| {
             for fact in &line.facts {
                 self.replay(line.at, fact, &mut replay, &mut out)?;
@@ -72,23 +72,22 @@ impl Controller {
                 let by = line.facts.iter().find_map(|fact| by(fact, &self.processes)).unwrap_or(By::Other);
                 run.replay_charge(by, line.end);
             }
-            put_all(&mut out, time_line, &mut mended);
+            put_all(&mut out, time_line, &mut repaired);
             Ok(())
         })?;
         if let Some(run) = run.and_then(|nr| self.runs.get_mut(nr)) {
             run.event_log.replayed(&mut out);
-            put_all(&mut out, time_line, &mut mended);
+            put_all(&mut out, time_line, &mut repaired);
             if run.event_log.has_begun() {
-                mended = mended.and_then(|()| time_line.end());
+                repaired = repaired.and_then(|()| time_line.end());
             }
-            run.not_rebuilt = mended.err();
+            run.not_rebuilt = repaired.err();
         }
         self.keeper.goes_on_after(past.last());
         Ok(())
     }
 
-    /// An earlier controller is continued from now on: every peer has as long to return as if its connection had just been
-    /// lost.
+    /// Continues an earlier controller from now on. Every peer has as long to return as if its connection had just been lost.
     pub(in crate::controller) fn go_on(&mut self, now: Time) {
         if self.ledger_is_of_rooms() {
             self.keeper.write_resumed();
@@ -183,8 +182,8 @@ impl Controller {
     fn replay_meeting(&mut self, at: Time, fact: &Fact<'_>, replay: &mut Replay) -> Result<(), Damage> {
         match fact {
             Fact::Round { room, kind, meeting, round, reason, .. } => {
-                let former = former(fact, replay.map.take());
-                let outcome = self.room_named(room).restore(*kind, meeting, former, at);
+                let past = past_round(fact, replay.map.take());
+                let outcome = self.room_named(room).restore(*kind, meeting, past, at);
                 if let Some(outcomes) = &mut replay.outcomes {
                     outcomes.insert((room.to_string(), *kind, *round, reason.to_string()), outcome.clone());
                 }
@@ -231,7 +230,7 @@ impl Controller {
         run.ok_or(Damage::NoSlave(ix))
     }
 
-    /// Returns a room that the earlier controller had: one in which something happened existed.
+    /// Returns a room of the earlier controller. It is restored if this is the first fact about it.
     fn room_named(&mut self, name: &str) -> &mut Room {
         if self.runs.find(name).is_none() {
             self.rooms.restore(name, self.limits, &self.budget);
@@ -248,8 +247,11 @@ impl Controller {
         let room = Cow::from(room);
         match act {
             Act::Over { meeting, outcome, arrivals, audience, .. } => {
-                let former = PastRound::new(outcome, arrivals.clone(), audience.clone());
-                enter_round(&ledger, &room, kind, meeting, &former);
+                let past = PastRound::new(outcome, arrivals.clone(), audience.clone());
+                if let Some(map) = map_of(&past) {
+                    ledger.write_raw("map", map);
+                }
+                ledger.write(&round_fact(&room, kind, meeting, &past));
             }
             Act::Late { meeting, member, arrival, ends } => ledger.write(&Fact::Late {
                 room,
@@ -268,19 +270,11 @@ impl Controller {
     }
 }
 
-/// Writes the outcome of a round.
-fn enter_round(ledger: &Ledger, room: &str, kind: Meeting, meeting: &str, former: &PastRound) {
-    if let Some(map) = map_of(former) {
-        ledger.write_raw("map", map);
-    }
-    ledger.write(&round_fact(room, kind, meeting, former));
-}
-
 /// Appends what was recorded to the time line, unless that has failed before.
-fn put_all(out: &mut Outbox, time_line: &mut dyn TimeLine, mended: &mut Result<(), FileError>) {
+fn put_all(out: &mut Outbox, time_line: &mut dyn TimeLine, repaired: &mut Result<(), FileError>) {
     for effect in out.drain() {
-        if let (Effect::Append { bytes, .. }, Ok(())) = (effect, &mended) {
-            *mended = time_line.put(&bytes);
+        if let (Effect::Append { bytes, .. }, Ok(())) = (effect, &repaired) {
+            *repaired = time_line.put(&bytes);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The slaves of a controller that stays: their hellos, the runs that they begin to serve, and the runs that free them.
+//! The slaves of a permanent controller: their hellos, the runs that they begin to serve, and the runs that free them.
 //!
 //! A slave without a run stays connected and waits. A slave serves one run at a time, and is free for another one when that
 //! run is over.
@@ -12,7 +12,7 @@ use crate::controller::host::slave::HostSlave;
 use crate::controller::host::submissions::RESOURCES;
 use crate::controller::ledger::Fact;
 use crate::controller::reply::{fatal, refusal};
-use crate::controller::run::admission::{self, Comes};
+use crate::controller::run::admission::{self, Joining};
 use crate::controller::run::run::Run;
 use crate::controller::run::runs::RunNr;
 use crate::controller::session::session::Role;
@@ -66,9 +66,9 @@ impl Controller {
             measured: None,
             serves,
         };
-        let former = host.connected(conn, &hello.name, slave);
+        let old = host.connected(conn, &hello.name, slave);
         let replaced = "replaced by a newer connection";
-        let former = former.and_then(|former| Some((former, self.drop_session(former, replaced, out)?)));
+        let old = old.and_then(|old| Some((old, self.drop_session(old, replaced, out)?)));
         let done = match serves {
             Some((nr, _)) => self.admitted(now, conn, nr, hello, out),
             None => {
@@ -78,8 +78,8 @@ impl Controller {
             }
         };
         // Its run is over for it, so the old connection must leave that run as well.
-        if let Some((former, session)) = former.filter(|_| serves.is_none() || done.is_err()) {
-            self.on_disconnect(now, former, session.who, replaced, out);
+        if let Some((old, session)) = old.filter(|_| serves.is_none() || done.is_err()) {
+            self.on_disconnect(now, old, session.who, replaced, out);
         }
         done
     }
@@ -99,15 +99,16 @@ impl Controller {
         for (ix, name) in machines.iter().enumerate() {
             let Some(slave) = self.host.as_mut().and_then(|host| host.slaves.get_mut(name)) else { continue };
             let Some(conn) = slave.conn else { continue };
-            if let Some((former, former_ix)) = slave.serves.replace((nr, ix))
-                && let Some(former) = self.runs.get_mut(former)
+            // If its earlier run goes on, that run has lost it.
+            if let Some((earlier, earlier_ix)) = slave.serves.replace((nr, ix))
+                && let Some(run) = self.runs.get_mut(earlier)
             {
-                former.roster.get_mut(former_ix).conn = None;
+                run.roster.get_mut(earlier_ix).conn = None;
             }
             let (incarnation, address, ip) = (&*slave.incarnation, &*slave.address, slave.ip);
-            let comes = Comes { incarnation, address, ip, again: false, machine: None };
+            let joining = Joining { incarnation, address, ip, again: false, machine: None };
             let Some(run) = self.runs.get_mut(nr) else { continue };
-            run.joins(now, conn, ix, comes, out);
+            run.joins(now, conn, ix, joining, out);
             run.preparation.mark(ix);
             let incarnation = slave.incarnation.clone();
             self.serves(now, conn, (nr, ix), &incarnation);
@@ -145,15 +146,15 @@ impl Controller {
             let since = self.wall_clock(now);
             let bytes = run.disk_use();
             let submission = run.hosted.unwrap_or_default().submission;
-            let shelved = Archived { state, submission, bytes, since, touched: since };
-            let json = serde_json::to_vec(&shelved).expect("what is plain fields always encodes");
+            let archived = Archived { state, submission, bytes, since, touched: since };
+            let json = serde_json::to_vec(&archived).expect("plain fields always encode");
             out.persist(run.results.join(OVER), text::harmless_json(json));
             if let Some(host) = &mut self.host {
                 host.remove(&format!("{}/{RESOURCES}", run.id), out);
-                host.archive.put(shelved);
+                host.archive.put(archived);
             }
             self.answer_those_who_wait(&run.id, out);
-            self.clear_shelf(now, out);
+            self.remove_old_results(now, out);
             // A run that waits for slaves holds some back from the runs after it. So this matters for every run.
             self.look_at_queue(now);
         }

@@ -25,7 +25,7 @@ impl Controller {
                 }
                 self.part_with_operators(now, out);
             }
-            Err(error) => log::error!("invalid settings: {error}"),
+            Err(error) => log::error!("the new settings of the controller are not valid: {error}"),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::controller::Controller;
 use crate::controller::config::Config;
 use crate::controller::host::operators::Operator;
 use crate::controller::host::submissions::{Handed, RESOURCES, Submission};
-use crate::controller::ledger::{self, FORMAT, Header, Ledger, Terms};
+use crate::controller::ledger::{self, FORMAT, Header, Terms};
 use crate::controller::reply::{deny, utc};
 use crate::controller::run::run::{Hosted, Run};
 use crate::controller::run::runs::RunNr;
@@ -236,7 +236,6 @@ impl Controller {
         let (name, size) = (submission.handed.name, submission.handed.text.len());
         let mut run = run.hosted(Hosted { submission: name, submitted, size, ..Hosted::default() });
         run.limit(self.limits);
-        run.ledger = Ledger::default();
         run.ledger.open(submission.handed.directory.join(ledger::FILE), 0, u64::MAX);
         run.ledger.turn(now);
         let (by, boot) = (VERSION.to_owned(), config.boot);
@@ -318,8 +317,8 @@ impl Controller {
         }
     }
 
-    /// Begins the runs whose slaves are connected and free. What has freed the slaves was written before, because each run
-    /// has a ledger of its own.
+    /// Begins the runs whose slaves are connected and free. This is done at a deadline, and not when slaves become free: the
+    /// end of their earlier run must be written first, and that run has another ledger.
     pub(in crate::controller) fn begin_runs(&mut self, now: Time, out: &mut Outbox) {
         while let Some((nr, machines)) = self.host.as_mut().and_then(|host| host.next_to_begin(now, &self.runs)) {
             self.begin_run(now, nr, &machines, out);

@@ -16,10 +16,10 @@ use crate::wire::operate::RunState;
 /// The most runs that are remembered after their end, whatever is kept.
 const KEPT_MAX: usize = 10_000;
 
-/// In the directory of a run that is over: what is known of it.
+/// The file in the directory of a run that is over: its [`Archived`] as JSON.
 pub const OVER: &str = "over.json";
 
-/// How long a run is kept at least after its end, and after somebody has asked for something of it, in microseconds.
+/// How long a run is kept at least after its end, and after the last request for it, in microseconds.
 const KEPT_AT_LEAST: i64 = 60 * 1_000_000;
 
 /// Which runs that are over are kept.
@@ -28,9 +28,9 @@ pub enum Keeping {
     /// As many as can be remembered.
     #[default]
     All,
-    /// The latest.
+    /// The latest ones, this many.
     Count(usize),
-    /// Those whose end is no longer ago.
+    /// Those that ended at most this long ago.
     Age(Duration),
 }
 
@@ -45,7 +45,7 @@ pub struct Archived {
     pub bytes: u64,
     /// When it was archived, in microseconds since 1970 in UTC.
     pub since: i64,
-    /// When somebody has asked for something of it last, likewise.
+    /// When an operator last used it, in the same unit.
     #[serde(skip)]
     pub touched: i64,
 }
@@ -117,17 +117,17 @@ impl Archive {
         self.over.push_back(archived);
     }
 
-    /// A question is answered when this has been read.
+    /// Adds a question that is answered when this has been read.
     pub fn ask(&mut self, read: ReadId, asked: FileRequest) {
         self.reads.insert(read, asked);
     }
 
-    /// Something was read. Returns the question that it answers, if there is one.
+    /// Takes out the question that this read answers, if there is one.
     pub fn answers(&mut self, read: ReadId) -> Option<FileRequest> {
         self.reads.remove(&read)
     }
 
-    /// Somebody asks for something of a run.
+    /// Notes that an operator uses a run.
     pub fn touch(&mut self, id: &str, wall_clock: i64) {
         let Some(number) = self.by_id.get(id) else { return };
         if let Some(archived) = self.over.get_mut((number - self.first) as usize) {
@@ -135,12 +135,12 @@ impl Archive {
         }
     }
 
-    /// The run with this id.
+    /// Returns the run with this id.
     pub fn get(&self, id: &str) -> Option<&RunState> {
         self.numbered(*self.by_id.get(id)?)
     }
 
-    /// The run that was handed in under this name.
+    /// Returns the run that was handed in under this name.
     pub fn of_submission(&self, submission: &str) -> Option<&RunState> {
         self.numbered(*self.by_submission.get(submission)?)
     }
@@ -149,12 +149,12 @@ impl Archive {
         self.over.get((number - self.first) as usize).map(|archived| &archived.state)
     }
 
-    /// All runs, the latest first.
+    /// Returns all runs, the latest first.
     pub fn latest_first(&self) -> impl Iterator<Item = &RunState> {
         self.over.iter().rev().map(|archived| &archived.state)
     }
 
-    /// Takes out the oldest run if it is not kept any longer, and returns it with the option that says so.
+    /// Takes out the oldest run if it is not kept any longer. Returns it with the option that limits the archive.
     pub fn take_oldest(&mut self, wall_clock: i64) -> Option<(Archived, &'static str)> {
         let oldest = self.over.front()?;
         let most = match self.keeping {
@@ -187,10 +187,13 @@ impl Archive {
     }
 }
 
-/// Whether a file of a run's directory is one of its results: the ledger and what was handed in are the controller's own.
+/// Returns whether operators may fetch a file of a run's directory. The ledger and what was handed in are the controller's
+/// own.
 pub fn is_shipped(file: &str) -> bool {
     let own = [ledger::FILE, OVER].contains(&file) || file.split('/').next() == Some(RESOURCES);
-    !own && check_results(file).is_ok()
+    // A summary that is not complete yet must not be taken for a result. A slave has no file in this directory itself.
+    let unfinished = !file.contains('/') && file.ends_with(".new");
+    !own && !unfinished && check_results(file).is_ok()
 }
 
 #[cfg(test)]
@@ -199,10 +202,21 @@ mod tests {
 
     #[test]
     fn only_files_of_the_results_are_given_out() {
-        for good in ["test.json", "events.jsonl", "a/make.out", "a/make.files/x/y"] {
+        for good in ["test.json", "events.jsonl", "a/make.out", "a/make.files/x/y.new"] {
             assert!(is_shipped(good), "{good}");
         }
-        for bad in ["state.jsonl", "resources/aa", "resources", "../x", "/etc/passwd", "a//b", "a/../b", "", "a/\n"] {
+        for bad in [
+            "state.jsonl",
+            "resources/aa",
+            "resources",
+            "summary.json.new",
+            "../x",
+            "/etc/passwd",
+            "a//b",
+            "a/../b",
+            "",
+            "a/\n",
+        ] {
             assert!(!is_shipped(bad), "{bad}");
         }
     }

@@ -16,7 +16,7 @@ use crate::controller::host::slave::{HostSlave, Labels, Slaves};
 use crate::controller::host::unwritten::Unwritten;
 use crate::controller::ledger;
 use crate::controller::run::runs::{RunNr, Runs};
-use crate::machine::{ChildId, ConnId, Exit, ListenerId, Outbox, Time, removal};
+use crate::machine::{ChildId, ConnId, Exit, ListenerId, Outbox, SystemError, Time, removal};
 use crate::text;
 use crate::wire::operate::Measured;
 
@@ -89,23 +89,23 @@ impl Host {
         self.removing.insert(child, id.to_owned());
     }
 
-    /// Whether a directory of this name is being removed.
+    /// Returns whether a directory of this name is being removed.
     pub fn removes(&self, id: &str) -> bool {
         self.removing.values().chain(&self.to_remove).any(|removed| removed == id)
     }
 
-    /// How many directories are being removed or wait for that.
+    /// Returns how many directories are being removed, or wait for their removal.
     pub fn removals(&self) -> usize {
         self.removing.len() + self.to_remove.len()
     }
 
     /// A child has exited. Returns whether it was one that removes a directory.
-    pub fn removed(&mut self, child: ChildId, end: Result<Exit, &str>, out: &mut Outbox) -> bool {
+    pub fn removed(&mut self, child: ChildId, end: &Result<Exit, SystemError>, out: &mut Outbox) -> bool {
         let Some(id) = self.removing.remove(&child) else { return false };
         let why = match end {
             Ok(Exit::Code(0)) => None,
             Ok(_) => Some("something in it cannot be removed"),
-            Err(error) => Some(error),
+            Err(error) => Some(&*error.text),
         };
         if let Some(why) = why {
             log::warn!("{} stays: {why}: remove it by hand", self.config.runs.join(id).display());
@@ -121,12 +121,12 @@ impl Host {
         self.queue.look(now);
     }
 
-    /// When the next look at the queue is due.
+    /// Returns when the next look at the queue is due.
     pub fn queue_due(&self) -> Option<Time> {
         self.queue.due()
     }
 
-    /// Returns in words for what a run in the queue waits.
+    /// Returns what a run in the queue waits for, in words.
     pub fn waits_for(&self, nr: RunNr) -> &str {
         self.queue.waits_for(nr)
     }
@@ -145,7 +145,7 @@ impl Host {
         self.queue.work()
     }
 
-    /// Whether a submission that is being uploaded has this id.
+    /// Returns whether a submission that is being uploaded has this id.
     pub fn is_coming(&self, id: &str) -> bool {
         let mut submissions = self.operators.values().filter_map(|operator| operator.submission.as_ref());
         submissions.any(|submission| submission.handed.id == id)
@@ -184,15 +184,15 @@ impl Host {
         }
     }
 
-    /// A slave has said hello on this connection. Returns its former connection.
+    /// A slave has said hello on this connection. Returns the connection that this one replaces.
     pub fn connected(&mut self, conn: ConnId, name: &str, slave: HostSlave) -> Option<ConnId> {
         let name: Rc<str> = Rc::from(name);
-        let former = self.slaves.insert(name.clone(), slave).and_then(|former| former.conn);
+        let replaced = self.slaves.insert(name.clone(), slave).and_then(|slave| slave.conn);
         self.by_conn.insert(conn, name);
-        if let Some(former) = former {
-            self.by_conn.remove(&former);
+        if let Some(replaced) = replaced {
+            self.by_conn.remove(&replaced);
         }
-        former
+        replaced
     }
 
     /// A connection is closed. A slave that serves no run is forgotten.

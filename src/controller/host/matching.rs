@@ -26,7 +26,7 @@ pub struct Candidate<'a> {
     pub labels: &'a BTreeMap<String, String>,
 }
 
-/// Whether a machine with these labels has all that are asked for. If none are asked for, every machine has them.
+/// Returns whether a machine with these labels has all that are asked for. If none are asked for, every machine has them.
 pub fn fits(with: &BTreeMap<String, String>, labels: &BTreeMap<String, String>) -> bool {
     with.iter().all(|(key, value)| labels.get(key) == Some(value))
 }
@@ -377,7 +377,7 @@ mod tests {
         place.with.map_or(place.name == machine.name, |with| fits(with, machine.labels))
     }
 
-    /// How many places can be served at most, by trying all ways.
+    /// Returns how many places can be served at most, by trying all ways.
     fn most(slots: &[Slot<'_>], free: &[Candidate<'_>], taken: u32) -> usize {
         let Some((place, others)) = slots.split_first() else { return 0 };
         let ways = (0..free.len()).filter(|ix| taken & (1 << ix) == 0 && serves(place, &free[*ix]));

@@ -48,7 +48,7 @@ pub struct Queue {
     /// The facts of the last pass, and the machines that no run has taken or reserved since.
     seen: QueueView,
     left: Vec<(Rc<str>, ConnId)>,
-    /// For what each run waits, in words.
+    /// What each run waits for, in words.
     waits: BTreeMap<RunNr, String>,
     /// How many places and machines were ever compared. Tests check that there are not too many.
     work: usize,
@@ -66,7 +66,7 @@ impl Queue {
         self.due.get_or_insert(now);
     }
 
-    /// Returns in words for what a run waits, as far as it is known.
+    /// Returns what a run waits for, in words, as far as it is known.
     pub fn waits_for(&self, nr: RunNr) -> &str {
         self.waits.get(&nr).map_or(UNKNOWN, String::as_str)
     }
@@ -206,7 +206,7 @@ fn candidates<'a>(
     })
 }
 
-/// Returns which machines a run lacks, in words. `first`: it is the first run of the queue.
+/// Returns what a run waits for, in words. `first`: it is the first run of the queue.
 fn missing(slaves: &Slaves, runs: &Runs, slots: &[Slot<'_>], chosen: &[Option<usize>], first: bool) -> String {
     let (mut away, mut any) = (Vec::new(), BTreeMap::<&Labels, usize>::new());
     for (place, _) in slots.iter().zip(chosen).filter(|(_, chosen)| chosen.is_none()) {
@@ -222,7 +222,7 @@ fn missing(slaves: &Slaves, runs: &Runs, slots: &[Slot<'_>], chosen: &[Option<us
     let all: Vec<String> = away.into_iter().chain(any).collect();
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     match all.is_empty() {
-        true if first => "its slaves to receive the run".to_owned(),
+        true if first => "its slaves to receive it".to_owned(),
         true => "the runs before it".to_owned(),
         false => text::list(&all),
     }

@@ -82,7 +82,7 @@ impl Submission {
         Submission { handed, missing }
     }
 
-    /// Whether all its files have arrived.
+    /// Returns whether all its files have arrived.
     pub fn is_whole(&self) -> bool {
         self.missing.is_empty()
     }

@@ -9,23 +9,23 @@ use crate::controller::room::rendezvous::{self, Arrival, PastRound, Process};
 use crate::machine::Bytes;
 
 /// Returns the map of a round, which is a fact of its own before the round.
-pub fn map_of(former: &PastRound) -> Option<&[u8]> {
-    former.line.as_ref().map(|line| line.strip_suffix(b"\n").unwrap_or(line))
+pub fn map_of(past: &PastRound) -> Option<&[u8]> {
+    past.line.as_ref().map(|line| line.strip_suffix(b"\n").unwrap_or(line))
 }
 
 /// Returns the fact that a round is over.
-pub fn round_fact<'a>(room: &'a str, kind: Meeting, meeting: &'a str, former: &'a PastRound) -> Fact<'a> {
+pub fn round_fact<'a>(room: &'a str, kind: Meeting, meeting: &'a str, past: &'a PastRound) -> Fact<'a> {
     Fact::Round {
         room: Cow::from(room),
         kind,
         meeting: Cow::from(meeting),
-        round: former.round,
-        verdict: former.kind,
-        who: former.who.clone(),
-        reason: Cow::from(&former.reason),
-        at: former.at,
-        arrivals: by_process(&former.arrivals),
-        audience: former.audience.as_ref().map(|audience| Audience {
+        round: past.round,
+        verdict: past.kind,
+        who: past.who.clone(),
+        reason: Cow::from(&past.reason),
+        at: past.at,
+        arrivals: by_process(&past.arrivals),
+        audience: past.audience.as_ref().map(|audience| Audience {
             party: audience.party().clone(),
             informed: audience.informed.iter().map(|member| member.to_string()).collect(),
             other: audience.other.clone(),
@@ -46,7 +46,7 @@ pub fn arrivals_of(by_process: &[(u64, Vec<u64>)]) -> Vec<Arrival> {
 }
 
 /// Returns the round of a fact, to restore it.
-pub fn former(fact: &Fact<'_>, line: Option<Bytes>) -> PastRound {
+pub fn past_round(fact: &Fact<'_>, line: Option<Bytes>) -> PastRound {
     let Fact::Round { round, verdict, who, reason, at, arrivals, audience, .. } = fact else {
         unreachable!("the caller passes a round");
     };

@@ -448,10 +448,10 @@ impl Room {
     }
 
     /// Restores a round that ended before a restart.
-    pub fn restore(&mut self, kind: Meeting, meeting: &str, former: PastRound, since: Time) -> Rc<Outcome> {
+    pub fn restore(&mut self, kind: Meeting, meeting: &str, past: PastRound, since: Time) -> Rc<Outcome> {
         match kind {
-            Meeting::Sync => self.syncs.meetings.restore(meeting, former, since),
-            Meeting::Barrier => self.barriers.meetings.restore(meeting, former, since),
+            Meeting::Sync => self.syncs.meetings.restore(meeting, past, since),
+            Meeting::Barrier => self.barriers.meetings.restore(meeting, past, since),
         }
     }
 

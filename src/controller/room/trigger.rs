@@ -387,8 +387,8 @@ impl Triggers {
 
     /// Returns the trigger with the next name after `last`.
     pub fn after(&self, last: Option<&str>) -> Option<(&str, &Trigger)> {
-        let behind = last.map_or(Bound::Unbounded, Bound::Excluded);
-        let next = self.by_name.range::<str, _>((behind, Bound::Unbounded)).next();
+        let after = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let next = self.by_name.range::<str, _>((after, Bound::Unbounded)).next();
         next.map(|(name, trigger)| (name.as_str(), trigger))
     }
 

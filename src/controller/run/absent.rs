@@ -45,7 +45,7 @@ pub struct Absent {
 }
 
 impl Absent {
-    /// The run starts.
+    /// Makes the plan of a run that starts.
     pub fn start(&mut self, test: &Rc<Test>) {
         let plan = Plan::of(test);
         let history = History::new(&plan);
@@ -57,21 +57,21 @@ impl Absent {
         self.plan.as_ref().map(|(plan, history)| (plan, history))
     }
 
-    /// A slave has reported something that is not part of the roster yet.
+    /// Counts a report of a slave. The roster does not have it yet.
     pub fn report(&mut self, ix: SlaveIx, member: &RunSlave, at: Time, what: &SlaveEvent<'_>) {
         if let Some((plan, history)) = &mut self.plan {
             Rc::make_mut(history).report(plan, ix, (at, member.knows_all_runs()), what);
         }
     }
 
-    /// Another process speaks for a slave.
+    /// Forgets the reports of a slave, because another process serves as it now.
     pub fn begin_incarnation(&mut self, ix: SlaveIx) {
         if let Some((_, history)) = &mut self.plan {
             Rc::make_mut(history).forget(ix);
         }
     }
 
-    /// The commands of a slave wait for these things.
+    /// Sets what the commands of a slave wait for.
     pub fn set_waits(&mut self, ix: SlaveIx, waits: &[Wait]) {
         if let Some((plan, history)) = &mut self.plan {
             Rc::make_mut(history).set_waits(plan, ix, waits);
@@ -79,27 +79,28 @@ impl Absent {
         self.standstill.waits_changed();
     }
 
+    /// Adds a lost slave. The meetings do not know of it yet.
     pub fn lose(&mut self, slave: SlaveIx, reason: &str) {
         self.lost.push(slave);
         self.reasons.entry(slave).or_insert_with(|| Rc::from(reason));
     }
 
-    /// The slaves that members need not wait for, in the order in which they were lost.
+    /// Returns the slaves that members need not wait for, in the order in which they were lost.
     pub fn lost(&self) -> &[SlaveIx] {
         if injected(Fault::LostSlaveAwaited) { &[] } else { &self.lost }
     }
 
-    /// Why members need not wait for this slave, if it is lost.
+    /// Returns why members need not wait for this slave, if it is lost.
     pub fn reason(&self, slave: SlaveIx) -> Option<&Rc<str>> {
         self.reasons.get(&slave).filter(|_| !injected(Fault::LostSlaveAwaited))
     }
 
-    /// Whether slaves were lost of which the meetings do not know.
+    /// Returns whether slaves were lost that the meetings do not know of.
     pub fn has_news(&self) -> bool {
         self.known < self.lost.len()
     }
 
-    /// Returns those slaves. The meetings know of them from now on.
+    /// Returns the lost slaves that the meetings do not know of. From now on they do.
     pub fn take_news(&mut self) -> Vec<SlaveIx> {
         let known = std::mem::replace(&mut self.known, self.lost.len());
         self.lost().iter().skip(known).copied().collect()
@@ -110,18 +111,18 @@ impl Absent {
         self.due.get_or_insert(now.max(self.rests_until));
     }
 
-    /// When the next look is due.
+    /// Returns when the next look is due.
     pub fn look_due(&self) -> Option<Time> {
         self.due
     }
 
-    /// A look begins. Returns the meeting at which the last one was interrupted.
+    /// Begins a look. Returns the meeting at which the last one was interrupted.
     pub fn begin_look(&mut self) -> Option<LeftAt> {
         self.due = None;
         self.left_at.take()
     }
 
-    /// A look has compared so many entries and members. `left_at`: it was interrupted there, and is to go on.
+    /// Ends a look that has compared `work` entries and members. `left_at`: it was interrupted there, and must continue.
     pub fn end_look(&mut self, now: Time, work: usize, left_at: Option<LeftAt>) {
         self.rests_until = now + PAUSE * u32::try_from(work).unwrap_or(u32::MAX);
         if left_at.is_some() {

@@ -23,7 +23,7 @@ pub struct Admitted {
     /// The process that served as this slave before.
     pub earlier: Option<Process>,
     /// The connection that this one replaces.
-    pub former: Option<ConnId>,
+    pub replaced: Option<ConnId>,
 }
 
 /// Why a slave is not admitted.
@@ -55,7 +55,7 @@ impl Refusal {
 
 /// A slave that joins a run.
 #[derive(Debug, Clone, Copy)]
-pub struct Comes<'a> {
+pub struct Joining<'a> {
     pub incarnation: &'a str,
     pub address: &'a str,
     pub ip: Option<IpAddr>,
@@ -98,11 +98,10 @@ impl Run {
         out: &mut Outbox,
     ) -> Result<Admitted, Bye<'static>> {
         let address = peer.to_string();
-        let admitted = self.admissible(now, peer, hello, out);
-        let (ix, resumes) = match admitted {
+        let leave = self.launch.is_by_command();
+        let (ix, known) = match self.admissible(now, peer, hello, out) {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                let leave = self.launch.is_by_command();
                 if refusal.forget || leave {
                     out.send(conn, Welcome { leave, ..welcome(None, 0) }.encode());
                 }
@@ -116,12 +115,11 @@ impl Run {
         let ip = peer.address().map(|address| address.ip());
         let earlier = self.roster.get(ix).process;
         // The slave learns first which of its reports are recorded.
-        let recorded = if resumes { self.roster.get(ix).recorded } else { 0 };
-        let leave = self.launch.is_by_command();
+        let recorded = if known { self.roster.get(ix).recorded } else { 0 };
         out.send(conn, Welcome { leave, ..welcome(Some(&self.id), recorded) }.encode());
         let machine = (self.local.is_none() && self.slots.asks(ix)).then_some(&*hello.name);
-        let comes = Comes { incarnation: &hello.incarnation, address: &address, ip, again: resumes, machine };
-        let former = self.joins(now, conn, ix, comes, out);
+        let joining = Joining { incarnation: &hello.incarnation, address: &address, ip, again: known, machine };
+        let replaced = self.joins(now, conn, ix, joining, out);
         let resumes = hello.run.as_deref() == Some(&self.id);
         if resumes {
             self.resend(ix, out);
@@ -129,23 +127,30 @@ impl Run {
         if !resumes || !self.addresses.named_by(ix).is_empty() {
             self.preparation.mark(ix);
         }
-        Ok(Admitted { slave: ix, earlier, former })
+        Ok(Admitted { slave: ix, earlier, replaced })
     }
 
     /// Records that a slave has connected. Returns the connection that this one replaces.
-    pub fn joins(&mut self, now: Time, conn: ConnId, ix: usize, comes: Comes<'_>, out: &mut Outbox) -> Option<ConnId> {
-        let Comes { incarnation, address, ip, again, machine } = comes;
+    pub fn joins(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        ix: usize,
+        joining: Joining<'_>,
+        out: &mut Outbox,
+    ) -> Option<ConnId> {
+        let Joining { incarnation, address, ip, again, machine } = joining;
         let moved = ip.is_some() && self.roster.get(ix).address != ip;
         let (incarnation, address, machine) = (Cow::from(incarnation), Cow::from(address), machine.map(Cow::from));
         self.enter(now, Fact::Joined { slave: ix, incarnation, address, ip, again, machine }, out);
         let member = self.roster.get_mut(ix);
-        let former = member.conn.replace(conn);
+        let replaced = member.conn.replace(conn);
         member.gone = None;
         member.waits.clear();
         if moved {
             self.prepare_those_who_name(ix);
         }
-        former
+        replaced
     }
 
     /// Returns whether this run still needs the machine that serves as a slave.
@@ -254,6 +259,7 @@ impl Run {
     }
 }
 
+/// Returns the answer to a slave that is admitted, or to a client that has joined.
 pub fn welcome(run: Option<&str>, recorded: u64) -> Welcome<'_> {
     Welcome { protocol: PROTOCOL, version: Cow::from(VERSION), run: run.map(Cow::from), recorded, leave: false }
 }

@@ -73,15 +73,16 @@ impl Run {
                 self.end(now, Verdict::Passed, format!("its {} are over", text::duration(*duration)), out)
             }
             End::Trigger { trigger, limit } => {
+                let limit = text::duration(*limit);
                 let why = match self.room.triggers.get(trigger).filter(|trigger| trigger.fired.is_none()) {
                     Some(state) => {
                         format!(
-                            "its limit of {limit:?} passed and {trigger} has {} of {} left",
+                            "its limit of {limit} passed and {trigger} has {} of {} left",
                             state.left(),
                             state.initial
                         )
                     }
-                    None => format!("its limit of {limit:?} passed and what {trigger} set off still runs"),
+                    None => format!("its limit of {limit} passed and what {trigger} set off still runs"),
                 };
                 let why = why + &standstill::in_words(self);
                 self.abort(now, FailureKind::Limit, why, out);

@@ -38,7 +38,7 @@ pub struct EntryHistory {
     pub open: usize,
     ended: usize,
     ready: usize,
-    /// How often it has exited so, for the exits that other entries wait for.
+    /// The exits that other entries wait for, with the number of each.
     exits: Vec<(Exit, usize)>,
 }
 
@@ -51,18 +51,18 @@ impl History {
         &self.slaves[ix]
     }
 
-    /// Another process speaks for a slave. The reports of the earlier one do not count.
+    /// Forgets the reports of a slave, because another process serves as it now.
     pub fn forget(&mut self, ix: SlaveIx) {
         self.slaves[ix] = SlaveHistory::default();
     }
 
-    /// The commands of a slave wait for these things.
+    /// Sets what the commands of a slave wait for.
     pub fn set_waits(&mut self, plan: &Plan, ix: SlaveIx, waits: &[Wait]) {
         self.slaves[ix].waiting = waits.iter().filter_map(|wait| plan.shape(ix).find(&wait.entry)).collect();
     }
 
-    /// A slave has reported something. Unless `open`, a run that begins is not remembered as one that has not ended: the
-    /// slave has had too many.
+    /// Counts a report of a slave. Unless `open`, a run that begins is not remembered as one that has not ended, because
+    /// the slave has had too many.
     pub fn report(&mut self, plan: &Plan, ix: SlaveIx, (at, open): (Time, bool), what: &SlaveEvent<'_>) {
         let (shape, slave) = (plan.shape(ix), &mut self.slaves[ix]);
         match what {
@@ -99,7 +99,7 @@ impl SlaveHistory {
         self.entries.get(&nr)
     }
 
-    /// Whether any run of an entry has not ended.
+    /// Returns whether any run of an entry has not ended.
     pub fn runs_anything(&self) -> bool {
         !self.open.is_empty()
     }
@@ -108,12 +108,12 @@ impl SlaveHistory {
         self.failed.as_ref().map(|(_, what)| what.as_str())
     }
 
-    /// Whether the command of an entry waits for something.
+    /// Returns whether the command of an entry waits for something.
     pub fn waits(&self, nr: u16) -> bool {
         self.waiting.contains(&nr)
     }
 
-    /// How often that has happened which another entry waits for.
+    /// Returns how often the event has happened that another entry waits for.
     pub fn count(&self, nr: u16, how: How) -> usize {
         let Some(known) = self.entries.get(&nr) else { return 0 };
         match how {

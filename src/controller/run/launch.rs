@@ -55,12 +55,13 @@ pub(in crate::controller) struct LastWords {
 }
 
 impl LastWords {
-    /// Starts to read the log of a slave of this machine.
+    /// The log of a slave of this machine that has ended. Nothing is read yet.
     pub(in crate::controller) fn of_slave(ix: usize, why: String, log: PathBuf) -> LastWords {
         let (lines, rest) = (LINES_OF_A_SLAVE, "its log is");
         LastWords { slaves: vec![ix], why, lines, rest, log, offset: 0, tail: Vec::new() }
     }
 
+    /// The log of a launcher that ended before its slaves had joined. Nothing is read yet.
     pub fn of_launcher(slaves: Vec<usize>, exit: Exit, log: PathBuf) -> LastWords {
         let why = format!("its launcher ended before it had joined: {exit}");
         let (lines, rest) = (LINES_OF_A_LAUNCHER, "its whole output is in");

@@ -70,12 +70,12 @@ pub fn lines(run: &Run, passed: bool) -> Vec<String> {
     lines
 }
 
-/// Whether an entry waits for one of several exits. A run can pass without it.
+/// Returns whether an entry waits for one of several exits. A run can pass without it.
 fn is_branch(entry: &Entry) -> bool {
     matches!(&entry.policy, Policy::After(After { exit: Some(_), .. }))
 }
 
-/// Why an entry that ran did not start the entry that waits for it.
+/// Returns why an entry that ran did not start the entry that waits for it.
 fn became_of(member: &RunSlave, after: &After) -> String {
     let name = &after.entry;
     match member.last_run(name).and_then(|run| run.end.as_ref()) {

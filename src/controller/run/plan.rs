@@ -31,7 +31,7 @@ pub struct Plan {
     /// The triggers of the test by name, and the entries that each sets off, by shape.
     triggers: Vec<String>,
     set_off: Vec<Vec<(usize, u16)>>,
-    /// The triggers that nothing in the test notifies: somebody else does.
+    /// The triggers that nothing in the test notifies, so a client outside the test must.
     foreign: Vec<usize>,
     /// The barriers and the syncs to which entries come, by name.
     barriers: BTreeMap<String, usize>,
@@ -47,7 +47,7 @@ pub struct Shape {
     by_name: BTreeMap<String, u16>,
     /// The members that its entries bring.
     pub comings: Vec<Coming>,
-    /// Some entry is a command, which may come to anything.
+    /// Some entry is a command, which may bring any member.
     pub has_commands: bool,
 }
 
@@ -233,18 +233,18 @@ impl Plan {
         Some(declared)
     }
 
-    /// How many slaves the test has.
+    /// Returns the number of slaves of the test.
     pub fn slaves(&self) -> usize {
         self.shape_of.len()
     }
 
-    /// The number of entries of all slaves together.
+    /// Returns the number of entries of all slaves together.
     pub fn entries(&self) -> usize {
         let last = self.shape_of.last().map_or(0, |shape| self.shapes[*shape].entries.len());
         self.offsets.last().map_or(0, |offset| offset + last)
     }
 
-    /// How many barriers and syncs the entries come to.
+    /// Returns the number of barriers and syncs to which entries come.
     pub fn meetings(&self) -> usize {
         self.barriers.len() + self.syncs.len()
     }
@@ -261,12 +261,12 @@ impl Plan {
         &self.shapes[self.shape_of[ix]]
     }
 
-    /// Where the first entry of a slave is among those of all slaves.
+    /// Returns the place of the first entry of a slave among the entries of all slaves.
     pub fn offset(&self, ix: SlaveIx) -> usize {
         self.offsets[ix]
     }
 
-    /// The triggers, in the order of their names.
+    /// Returns the triggers, in the order of their names.
     pub fn triggers(&self) -> &[String] {
         &self.triggers
     }
@@ -275,12 +275,12 @@ impl Plan {
         &self.foreign
     }
 
-    /// The entries that a trigger sets off.
+    /// Returns the entries that a trigger sets off.
     pub fn set_off(&self, trigger: usize) -> impl Iterator<Item = (SlaveIx, u16)> {
         self.set_off[trigger].iter().flat_map(|(shape, nr)| self.slaves_of[*shape].iter().map(|ix| (*ix, *nr)))
     }
 
-    /// A barrier or a sync to which entries come.
+    /// Returns the number of a barrier or a sync to which entries come.
     pub fn meeting(&self, kind: Meeting, name: &str) -> Option<usize> {
         match kind {
             Meeting::Barrier => self.barriers.get(name).copied(),
@@ -288,7 +288,7 @@ impl Plan {
         }
     }
 
-    /// How many members the entries could bring to a meeting at the start; `None`: any number.
+    /// Returns how many members the entries could bring to a meeting at the start; `None`: any number.
     pub fn declared(&self, meeting: Option<usize>) -> Option<usize> {
         let declared = self.declared.as_ref()?;
         Some(meeting.map_or(0, |meeting| declared[meeting]))
@@ -300,14 +300,14 @@ impl Shape {
         self.by_name.get(entry).copied()
     }
 
-    /// The entries that bring this member to a meeting.
+    /// Returns the entries that bring this member to a meeting.
     pub fn coming(&self, meeting: usize, tag: Option<&str>) -> Option<&Coming> {
         let at = self.comings.binary_search_by(|coming| (coming.meeting, coming.tag.as_deref()).cmp(&(meeting, tag)));
         at.ok().map(|at| &self.comings[at])
     }
 }
 
-/// To which meeting a built-in entry comes, and with which tag.
+/// Returns the meeting to which a built-in entry comes, and the tag of its member.
 fn coming(entry: &Entry) -> Option<(Meeting, &str, &Option<String>)> {
     match &entry.action {
         Action::Barrier { barrier, tag, .. } => Some((Meeting::Barrier, barrier, tag)),

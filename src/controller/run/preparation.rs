@@ -20,11 +20,11 @@ pub struct Preparation {
     marked: BTreeSet<usize>,
     /// The lines for the slaves that have these entries.
     shared: BTreeMap<*const Entry, Line>,
-    /// The lines that no other slave gets.
+    /// The lines that no further slave gets.
     others: Vec<Line>,
     /// The key of the line that was made last.
     latest: Option<*const Entry>,
-    /// The bytes of the lines that were not sent yet when somebody looked last, and of those made since.
+    /// The bytes of the lines that were not sent yet at the last sweep, and of those made since.
     queued: usize,
 }
 
@@ -41,7 +41,7 @@ impl Line {
 }
 
 impl Preparation {
-    /// Returns one without marked slaves.
+    /// Returns a preparation without marked slaves.
     pub fn new(budget: &Budget) -> Preparation {
         Preparation {
             budget: budget.clone(),

@@ -39,13 +39,13 @@ pub struct Prospects {
     lost: OnceCell<(Vec<String>, String)>,
 }
 
-/// To what a slave can still come.
+/// Which members a slave can still bring.
 #[derive(Debug, Clone)]
 enum Reach {
     Anything,
-    /// To what its live entries come.
+    /// The members of its live entries.
     Entries,
-    /// To nothing, because it is lost for this reason.
+    /// None, because it is lost for this reason.
     Lost(Rc<str>),
 }
 
@@ -89,36 +89,36 @@ impl Prospects {
         })
     }
 
-    /// Whether every slave may come to everything.
+    /// Returns whether every slave may bring any member.
     pub fn is_open(&self) -> bool {
         self.unbounded == self.reach.len()
     }
 
-    /// How many entries the run has.
+    /// Returns the number of entries of the run.
     pub fn entries(&self) -> usize {
         self.live.len()
     }
 
-    /// For barriers and for syncs.
+    /// Calls `act` with the prospects of the barriers and of the syncs.
     pub fn with_both<T>(&self, act: impl FnOnce([&dyn Outlook; 2]) -> T) -> T {
         act([&Of { prospects: self, kind: Meeting::Barrier }, &Of { prospects: self, kind: Meeting::Sync }])
     }
 
-    /// Whether a live entry of this slave brings this member.
+    /// Returns whether a live entry of this slave brings this member.
     fn brings(&self, ix: SlaveIx, meeting: usize, tag: Option<&str>) -> bool {
         let first = self.plan.offset(ix);
         let coming = self.plan.shape(ix).coming(meeting, tag);
         coming.is_some_and(|coming| coming.entries.iter().any(|nr| self.live[first + usize::from(*nr)]))
     }
 
-    /// Whether a slave that cannot come to everything still brings this member.
+    /// Returns whether a live entry of its slave brings this member. A slave that may bring any member does not count.
     fn may_bring(&self, meeting: Option<usize>, member: &str) -> bool {
         let (host, tag) = parts(member);
         let Some((meeting, ix)) = meeting.zip(self.plan.find_slave(host)) else { return false };
         matches!(self.reach[ix], Reach::Entries) && self.brings(ix, meeting, tag)
     }
 
-    /// Why a slave that is connected does not come: its first failure, if it has failed.
+    /// Returns why a connected slave does not bring a member: its first failure, if it has failed.
     fn why_not(&self, ix: SlaveIx) -> String {
         let (history, name) = (self.history.of(ix), self.plan.slave_name(ix));
         match history.first_failure() {
@@ -128,7 +128,7 @@ impl Prospects {
         }
     }
 
-    /// The slaves that are lost by name, and why the first of them is, for the end of a sentence.
+    /// Returns the names of the lost slaves, and why the first of them is lost, for the end of a sentence.
     fn lost(&self) -> &(Vec<String>, String) {
         self.lost.get_or_init(|| {
             let lost = self.reach.iter().enumerate().filter_map(|(ix, reach)| match reach {
@@ -198,7 +198,7 @@ impl Outlook for Of<'_> {
     }
 }
 
-/// The host and the tag of a member.
+/// Returns the host and the tag of a member.
 fn parts(member: &str) -> (&str, Option<&str>) {
     member.split_once('#').map_or((member, None), |(host, tag)| (host, Some(tag)))
 }
@@ -239,7 +239,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// `watched`: others than slaves may notify triggers.
+    /// Finds all live entries. `watched`: clients of the room may notify triggers too.
     fn go(&mut self, watched: bool) {
         for (ix, member) in self.run.roster.iter().enumerate() {
             self.find_under_way(ix, member);
@@ -337,19 +337,19 @@ impl<'a> Walk<'a> {
         &self.live[self.plan.offset(ix)..][..self.plan.shape(ix).entries.len()]
     }
 
-    /// To what a slave can still come.
+    /// Returns which members a slave can still bring.
     fn reach(&self, ix: SlaveIx, member: &RunSlave) -> Reach {
         if let Some(reason) = self.run.absent.reason(ix) {
             return Reach::Lost(reason.clone());
         }
         let (lives, commands) = self.lives[ix];
-        // Without a live entry, what asks something of the slave is no entry.
+        // If a slave without a live entry has an arrival, a person or a program outside the run made it.
         let by_hand = || member.process.is_some_and(|process| self.run.room.has_waiting(process));
         if !member.cleared || commands || !lives && by_hand() { Reach::Anything } else { Reach::Entries }
     }
 }
 
-/// Whether members do not wait for a slave because it is lost.
+/// Returns whether members do not wait for a slave because it is lost.
 fn is_given_up(member: &RunSlave) -> bool {
     member.stage == Stage::Lost && !injected(Fault::LostSlaveAwaited)
 }

@@ -41,9 +41,8 @@ const ENDED: &str = "ended the run";
 pub struct Batch {
     /// The client got the list of triggers in this input. It needs no second list before it can have read the first.
     pub listed: bool,
-    /// The run that the messages concern.
-    pub run: Option<RunNr>,
-    slave: Option<usize>,
+    /// The slave that sent the messages, and its run.
+    pub slave: Option<(RunNr, usize)>,
     recorded: bool,
     counts: Vec<Count>,
     /// The place in `counts` of each trigger, once for notifies in time and once for late ones.
@@ -52,14 +51,6 @@ pub struct Batch {
     unrecorded: BTreeSet<usize>,
     /// The cost of what an operator has asked for.
     pub asked: usize,
-}
-
-impl Batch {
-    /// The messages of the batch are those of a slave of this run.
-    pub fn of_slave(&mut self, nr: RunNr, ix: usize) {
-        self.run = Some(nr);
-        self.slave = Some(ix);
-    }
 }
 
 /// Notifies of one trigger.
@@ -239,7 +230,7 @@ impl Run {
 
     /// Answers the messages of one input, and ends the run if they complete it.
     pub fn answer(&mut self, now: Time, conn: ConnId, mut heard: Batch, out: &mut Outbox) {
-        let Some(ix) = heard.slave else { return };
+        let Some((_, ix)) = heard.slave else { return };
         self.record_counts(now, ix, &mut heard, out);
         for Count { trigger, total, counted, .. } in &heard.counts {
             let noted = Noted {

@@ -159,7 +159,7 @@ pub struct Run {
     pub(in crate::controller) parting: Vec<(ConnId, String)>,
     /// It had ended before a restart: its verdict is final even if nothing can be written now.
     pub(in crate::controller) ended_before_restart: bool,
-    /// What confirms that its outcome is written.
+    /// The confirmation that its outcome is written, once it was requested.
     pub(in crate::controller) confirmation: Option<ConfirmId>,
     /// The summary, until it is written.
     pub(in crate::controller) summary: Option<Summary>,
@@ -284,7 +284,7 @@ impl Run {
 
     /// Marks a slave as ready. When all are, the start is set.
     pub fn ready(&mut self, now: Time, ix: usize, out: &mut Outbox) {
-        // One that still gets another part says so again when it has that.
+        // A slave that gets another part reports again that it is ready.
         if self.phase != Phase::Gathering || self.preparation.awaits(ix) {
             return;
         }
@@ -458,7 +458,7 @@ impl Run {
         self.end_with(now, Cause { verdict: Verdict::Passed, why, cut: true }, out);
     }
 
-    /// Handles a slave's report that it is still stopping.
+    /// Waits longer for the slaves to stop, because one of them has sent something.
     pub fn stopping(&mut self, now: Time) {
         if matches!(self.phase, Phase::Ending(_)) && self.interrupts < 2 {
             self.timers.set(Timer::Stop, now + STOP_WITHIN + self.test.grace * 3);

@@ -1,15 +1,15 @@
-//! The runs of a controller: one, or those that a controller which stays has been handed.
+//! The runs of a controller: one, or the submitted runs of a permanent controller.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::controller::run::run::Run;
 
-/// Names a run. Never used again within a process.
+/// The number of a run. No number is used twice within a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RunNr(u64);
 
-/// The runs, in the order in which they came.
+/// The runs, in the order in which they were added.
 #[derive(Default)]
 pub struct Runs {
     by_nr: BTreeMap<RunNr, Run>,
@@ -26,7 +26,7 @@ impl Runs {
         nr
     }
 
-    /// The place of the run that comes next, behind all that are here.
+    /// Returns the place of the next run, after all others.
     pub fn next_place(&self) -> u64 {
         self.last + 1
     }

@@ -29,7 +29,7 @@ const SUMMARY: &str = "summary.json";
 /// The cost of an entry of a slave when the summary begins, in bytes that could be sent instead.
 const COST_OF_ENTRY: usize = 64;
 
-/// What became of it in words.
+/// The outcome in words, in the same directory.
 const REPORT: &str = "report.txt";
 
 impl Run {
@@ -93,26 +93,20 @@ impl Run {
         self.begin_summary(verdict, why);
     }
 
-    /// Requests a confirmation that everything is written, unless one was requested already.
-    fn confirm(&mut self, out: &mut Outbox) {
-        if self.confirmation.is_none() {
-            self.confirmation = Some(out.confirm());
-        }
-    }
-
     /// Returns whether this confirmation is the one that the end of the run waits for.
     pub fn awaits(&self, confirm: ConfirmId) -> bool {
         self.confirmation == Some(confirm)
     }
 
-    /// Lets the summary and the report be written, from their beginnings.
+    /// Lets the summary and the report be written, from their beginnings. A confirmation that was requested before does not
+    /// end the run.
     pub(in crate::controller) fn begin_summary(&mut self, verdict: Verdict, why: String) {
         let again = self.ended_before_restart || self.summary.is_some();
-        self.summary = Some(Summary::Due { verdict, why, again });
+        (self.summary, self.confirmation) = (Some(Summary::Due { verdict, why, again }), None);
     }
 
-    /// Writes the report and then more of the summary, as far as the pace permits. When all of it is there, the run waits
-    /// for the disk.
+    /// Writes the report and then more of the summary, as far as the pace permits. When all of it is written, the run
+    /// waits for the disk.
     pub(in crate::controller) fn write_more_of_summary(&mut self, now: Time, pace: &mut Pace, out: &mut Outbox) {
         match self.summary.take() {
             None => {}
@@ -133,7 +127,7 @@ impl Run {
             }
             Some(Summary::Begun(mut file)) => {
                 match file.write(now, self.started(), (&self.failures, &self.roster), pace, out) {
-                    true => self.confirm(out),
+                    true => self.confirmation = Some(out.confirm()),
                     false => self.summary = Some(Summary::Begun(file)),
                 }
             }
@@ -161,12 +155,7 @@ impl Run {
 
     /// Reports the outcome and dismisses the slaves, after it was written as far as possible.
     pub fn written(&mut self, now: Time, out: &mut Outbox) {
-        self.confirmation = None;
         let Phase::Writing(cause) = &self.phase else { return };
-        if self.summary.is_some() {
-            // Something else could not be written, so the summary is written again. It asks when it is done.
-            return;
-        }
         let (verdict, why) = self.judge(cause);
         match &mut self.hosted {
             Some(hosted) => hosted.why = why.clone(),
@@ -305,7 +294,7 @@ impl Run {
                 }
                 if summary_file::writes(&path, &self.results.join(SUMMARY)) {
                     self.summary = None;
-                    self.confirm(out);
+                    self.confirmation = Some(out.confirm());
                 } else if !self.ended_before_restart {
                     // The summary may still have room where the events have none.
                     self.begin_summary(Verdict::Failed, why);

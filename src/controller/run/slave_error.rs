@@ -44,7 +44,7 @@ impl From<ResourceError> for SlaveError {
     }
 }
 
-/// Why a piece of a file is not kept. The slave is told, and goes on.
+/// Why a piece of a file is not kept. The slave gets the reason, and continues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutputError {
     /// The run has not started. Another process could still take the place of the slave, and the file would remain.

@@ -19,8 +19,8 @@ pub struct Standstill {
 }
 
 impl Standstill {
-    /// Whether to search the run for a standstill: nothing has happened for long enough, and what a search would find is
-    /// not known. `seen`: how many events and how many bytes of output there are now.
+    /// Returns whether to search the run for a standstill: nothing has happened for long enough, and what a search would
+    /// find is not known. `seen`: how many events and how many bytes of output there are now.
     pub fn is_due(&mut self, now: Time, seen: (u64, u64)) -> bool {
         if self.seen != seen {
             *self = Standstill { seen, since: now, recorded: false, searched: false };
@@ -29,17 +29,17 @@ impl Standstill {
         !self.recorded && !self.searched && now.since(self.since) >= STALLED_AFTER
     }
 
-    /// A search has found that not everything waits. That holds until something happens.
+    /// Notes that a search has found that not everything waits. That holds until something happens.
     pub fn found_none(&mut self) {
         self.searched = true;
     }
 
-    /// The commands of slaves wait for other things. That is no event.
+    /// Notes that the commands of slaves wait for other things, which is not an event.
     pub fn waits_changed(&mut self) {
         self.searched = false;
     }
 
-    /// The standstill was recorded, which is an event. It is not recorded again until something else happens.
+    /// Notes that the standstill was recorded, which is an event. It is not recorded again until something else happens.
     pub fn record(&mut self, now: Time, seen: (u64, u64)) {
         *self = Standstill { seen, since: now, recorded: true, searched: false };
     }

@@ -1,5 +1,5 @@
-//! A run in which everything that runs waits. The run is not ended, because a command that waits may have a second process
-//! that does not. The time line gets an event that names who waits where for whom.
+//! A standstill: everything that runs in a run waits. The run is not ended, because a command that waits may have a second
+//! process that does not. The time line gets an event that names who waits where for whom.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -58,7 +58,8 @@ pub fn in_words(run: &Run) -> String {
 }
 
 impl Run {
-    /// A slave reports what its commands wait for. Waits of unknown entries and for unknown triggers are ignored.
+    /// Takes the report of a slave about what its commands wait for. Waits of unknown entries and for unknown triggers are
+    /// ignored.
     pub(in crate::controller) fn slave_waits(&mut self, ix: usize, waits: Waits<'_>) {
         let Some((plan, _)) = self.absent.known() else { return };
         let shape = plan.shape(ix);
@@ -90,7 +91,7 @@ impl Run {
         self.absent.known().map_or(0, |(plan, _)| plan.entries())
     }
 
-    /// Whether everything that runs waits, and nothing starts by itself. A service runs without doing anything.
+    /// Returns whether everything that runs waits, and nothing starts by itself. A service runs without doing anything.
     fn all_wait(&self) -> bool {
         let Some((plan, history)) = self.absent.known() else { return false };
         let mut slaves = self.roster.iter().enumerate().filter(|(_, member)| member.stage != Stage::Lost);
@@ -102,7 +103,8 @@ impl Run {
     }
 }
 
-/// Whether an entry of a slave does nothing by itself: it waits, or it does not run and does not start at a time to come.
+/// Returns whether an entry of a slave does nothing by itself: it waits, or it does not run and does not start at a later
+/// time.
 fn rests(history: &SlaveHistory, nr: u16, entry: &EntryPlan) -> bool {
     let (runs, open) = history.entry(nr).map_or((0, 0), |known| (known.runs, known.open));
     if open == 0 {

@@ -1,7 +1,8 @@
 //! Writes `summary.json`, in pieces if it is long.
 //!
-//! The file must never be there in part. A short summary is written in one step. A long one grows under another
-//! name, and takes its own when it is whole. If the controller is killed meanwhile, its next life begins the summary again.
+//! The file must never be incomplete under its own name. A short summary is written in one step. A long one grows under
+//! another name, and takes its own when it is whole. If the controller is killed meanwhile, the next one begins the
+//! summary again.
 
 use std::path::{Path, PathBuf};
 

@@ -139,8 +139,8 @@ impl Processes {
 
     /// Returns the process after `last`, or the first, for a rewrite of the ledger.
     pub fn after(&self, last: Option<Process>) -> Option<(Process, &ProcessState)> {
-        let behind = last.map_or(Bound::Unbounded, Bound::Excluded);
-        self.known.range((behind, Bound::Unbounded)).next().map(|(process, known)| (*process, known))
+        let after = last.map_or(Bound::Unbounded, Bound::Excluded);
+        self.known.range((after, Bound::Unbounded)).next().map(|(process, known)| (*process, known))
     }
 
     /// Marks every process as disconnected now, after a restart.

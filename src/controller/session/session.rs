@@ -12,7 +12,7 @@ pub struct Session {
     pub listener: ListenerId,
     pub who: Role,
     pub frames: Frames,
-    /// When its peer was heard last; before the hello, when it connected.
+    /// When the last bytes of its peer arrived; before the hello, when it connected.
     pub heard: Time,
 }
 

@@ -183,7 +183,7 @@ impl Ring {
         let (token, fence) = (token.clone(), Fence::of_epoch(*epoch));
         let granted = grants.iter().map(String::as_str).collect::<Vec<_>>();
         let why = match granted.is_empty() {
-            true => "nobody objects".to_owned(),
+            true => "no node objects".to_owned(),
             false => format!("granted by {}", text::list(&granted)),
         };
         self.memory.revision = token.author_token_revision;

@@ -185,7 +185,7 @@ impl Ring {
             Origin::Refused(why) => return log::debug!("{from} as {author}: {why}"),
         }
         if to_all && matches!(body, Body::TakeToken { .. }) {
-            return log::debug!("{from} as {author}: a hand-over to all is none");
+            return log::debug!("{from} as {author}: a hand-over must not be a broadcast");
         }
         if !self.config.compat && !extra.fence.is_credible(self.memory.epoch())
             || !Fence::of_epoch(extra.granted).is_credible(self.memory.epoch())
@@ -237,7 +237,7 @@ impl Ring {
         self.say_to_whoever(now, (id, address), bytes, out);
     }
 
-    /// Sends a message to the address that uses a node's name. If it is another address than the node's, the message
+    /// Sends a message to an address that uses a node's name. If it is another address than the node's, the message
     /// has a queue of its own: that it cannot be sent must not count against the node.
     fn say_to_whoever(&mut self, now: Time, (id, address): (&str, Ipv4Addr), bytes: Bytes, out: &mut Outbox) {
         let is_there = self.nodes.get(id).is_none_or(|node| node.address == address);

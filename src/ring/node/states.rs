@@ -20,10 +20,10 @@
 //! | not owner | `take token`, not older than what was seen | owner, with its data |
 //! | owner, or older | `take token` | refuses, and says where the token is |
 //!
-//! Among originals a node that becomes a waiter upon `token is here`, or has said nothing to its sender for five waiter
-//! times, says `ping` to it, who may not know us.
+//! Among originals a node sends `ping` to the sender of `token is here` if it becomes a waiter, or has sent nothing to it
+//! for five waiter times, because the sender may not know this node.
 //!
-//! An owner that has sent `take token` and waits for the acknowledgement acts no more; it is none in this table.
+//! An owner that has sent `take token` and waits for the acknowledgement does not act. In this table it is not an owner.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -203,15 +203,13 @@ impl Ring {
         out: &mut Outbox,
     ) {
         let fence = heard.extra.fence;
-        if !self.config.compat && fence == self.memory.copy.fence && fence == self.memory.seen {
-            // The acknowledgement was lost.
-            return match self.is_owner() {
-                true => self.say_where(now, &heard.author, false, out),
-                false => self.say_recently(now, &heard.author, out),
-            };
-        }
-        if let Err(why) = self.may_take(heard, token) {
+        // The acknowledgement was lost, so it is sent again.
+        let was_taken = !self.config.compat && fence == self.memory.copy.fence && fence == self.memory.seen;
+        let refusal = self.may_take(heard, token).err().filter(|_| !was_taken);
+        if let Some(why) = &refusal {
             self.log.complain(now, format!("refuses token {fence} from {}: {why}", heard.author), out);
+        }
+        if was_taken || refusal.is_some() {
             return match self.is_owner() {
                 true => self.say_where(now, &heard.author, false, out),
                 false => self.say_recently(now, &heard.author, out),

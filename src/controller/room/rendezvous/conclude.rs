@@ -158,8 +158,8 @@ impl<V: PartialEq> Rendezvous<V> {
     pub(super) fn keep_failed_round(&mut self, name: &Rc<str>, failed_round: FailedRound) {
         let (audience, until, size) = (!failed_round.is_delivered(), failed_round.until, failed_round.size());
         let Some(meeting) = self.meetings.get_mut(name) else { return };
-        if let Some(former) = std::mem::replace(&mut meeting.failed_round, audience.then_some(failed_round)) {
-            self.failed.remove(&(former.size(), name.clone()));
+        if let Some(old) = std::mem::replace(&mut meeting.failed_round, audience.then_some(failed_round)) {
+            self.failed.remove(&(old.size(), name.clone()));
         }
         if audience {
             self.failed.insert((size, name.clone()));

@@ -15,20 +15,20 @@ use crate::controller::session::budget::SharedLine;
 use crate::machine::Time;
 
 /// Returns the range after `last`, or everything.
-fn behind<T: ?Sized>(last: Option<&T>) -> (Bound<&T>, Bound<&T>) {
+fn after<T: ?Sized>(last: Option<&T>) -> (Bound<&T>, Bound<&T>) {
     (last.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)
 }
 
 impl<V: PartialEq> Rendezvous<V> {
     /// Returns the meeting with the next name after `last`, with the failed round that is kept there.
     pub fn meeting_after(&self, last: Option<&str>) -> Option<(Rc<str>, Option<PastRound>)> {
-        let (name, meeting) = self.meetings.range::<str, _>(behind(last)).next()?;
-        let former = meeting.failed_round.as_ref().map(|failed_round| {
-            let mut former = PastRound::new(&failed_round.outcome, Vec::new(), Some(failed_round.audience()));
-            former.reason = failed_round.reason().to_owned();
-            former
+        let (name, meeting) = self.meetings.range::<str, _>(after(last)).next()?;
+        let past = meeting.failed_round.as_ref().map(|failed_round| {
+            let mut past = PastRound::new(&failed_round.outcome, Vec::new(), Some(failed_round.audience()));
+            past.reason = failed_round.reason().to_owned();
+            past
         });
-        Some((name.clone(), former))
+        Some((name.clone(), past))
     }
 
     /// Returns the arrivals after `last`, with the unconfirmed outcomes.
@@ -40,8 +40,8 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// Restores a round that is over. Returns its outcome, for late members that received it.
-    pub fn restore(&mut self, name: &str, former: PastRound, since: Time) -> Rc<Outcome> {
-        let PastRound { round, kind, who, reason, at, line, arrivals, audience } = former;
+    pub fn restore(&mut self, name: &str, past: PastRound, since: Time) -> Rc<Outcome> {
+        let PastRound { round, kind, who, reason, at, line, arrivals, audience } = past;
         self.last_round = self.last_round.max(round);
         let line = line.map(|line| SharedLine::new(line, &self.budget));
         let held = self.budget.hold(OUTCOME_COST + reason.len());

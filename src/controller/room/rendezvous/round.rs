@@ -250,8 +250,8 @@ impl<V> Round<V> {
             self.ends.insert((end, timeout, member.clone()));
         }
         let there = Participant { process, id, value, weight, patience, away: false, withdrawn: false, lost: false };
-        let former = self.present.insert(member, there);
-        debug_assert!(former.is_none(), "the former holder of the name was removed");
+        let holder = self.present.insert(member, there);
+        debug_assert!(holder.is_none(), "the earlier holder of the name was removed");
         earlier
     }
 
@@ -365,7 +365,7 @@ impl<V> Round<V> {
 }
 
 impl<V> Round<V> {
-    /// How many members are compared to find that this round can never be complete.
+    /// Returns how many members are compared to find that this round can never be complete.
     pub fn weight(&self, outlook: &dyn Outlook) -> usize {
         match &self.agreed.wanted {
             Expected::Members(members) => members.len(),
@@ -373,7 +373,7 @@ impl<V> Round<V> {
         }
     }
 
-    /// Why this round can never be complete, if that is known.
+    /// Returns why this round can never be complete, if that is known.
     pub fn hopeless(&self, name: &str, outlook: &dyn Outlook) -> Option<Ending<'static>> {
         if self.is_full() || self.present.is_empty() {
             return None;
