@@ -1,5 +1,5 @@
-//! Nobody waits for those who cannot come, with the real program: six slaves of which one is restarted, a member whose
-//! preparation fails, a count that cannot be filled, and a run in which all that runs waits.
+//! Members do not wait for others that cannot arrive. This is tested with the real program: one of six slaves is
+//! restarted, a member's preparation fails, a count cannot be reached, and every command of a run waits.
 
 #![forbid(unsafe_code)]
 
@@ -11,13 +11,14 @@ use common::{Place, Running, SOON, wait_for};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-/// How many barriers wait for the slave that is restarted.
+/// The number of barriers that wait for the restarted slave.
 const BARRIERS: usize = 13;
 
-/// How soon a run is over in which nobody waits in vain; far below its limit, with room for a busy machine.
+/// The limit on the time of a run without a useless wait: far below the run's own limit, with a margin for a busy
+/// machine.
 const AT_ONCE: Duration = Duration::from_secs(20);
 
-/// Runs a test on this machine, and gives its events.
+/// Runs a test on this machine, and returns its events.
 fn run(place: &Place, test: &Value, code: i32) -> (Vec<Value>, String) {
     place.write("t.json", test.to_string());
     let ended = place.arete(["run", "t.json", "--results", "r"]).run().exits_with(code);

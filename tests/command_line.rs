@@ -1,4 +1,4 @@
-//! What the program says, and how it exits, when it is given something wrong.
+//! What the program prints for wrong input, and how it exits.
 
 #![forbid(unsafe_code)]
 
@@ -23,7 +23,7 @@ const GOOD: &str = r#"{
 }
 "#;
 
-/// Checks `GOOD` with `from` replaced by `to`: the first complaint must be at `at` and say all of `parts`.
+/// Checks `GOOD` with `from` replaced by `to`. The first problem must be at `at` and contain all of `parts`.
 #[track_caller]
 fn wrong(from: &str, to: &str, at: &str, parts: &[&str]) {
     let place = Place::new("check");
@@ -136,7 +136,7 @@ fn a_port_in_use_is_named() {
     assert!(!place.path("results").exists());
 }
 
-/// An address where something listens that says `greeting` to whoever comes.
+/// An address of a listener that sends `greeting` to every connection.
 fn something_else(greeting: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -393,7 +393,7 @@ fn what_never_ends_is_refused_by_name_instead_of_read() {
                 "schedules": {{"s": []}}, "slaves": {{"a": ["s"]}}}}"#
         )
     };
-    // A line break is in the name of none.
+    // No name contains a line break.
     place.write("a\nb", "");
     for (file, why) in [
         ("pipe", "it is a pipe, not a regular file"),

@@ -1,4 +1,5 @@
-//! arete where the system refuses something: a `/proc` of another pid namespace, no loopback, no locks, no system call.
+//! arete where the system refuses something: a `/proc` of another pid namespace, no loopback interface, no file locks,
+//! failing system calls.
 
 #![forbid(unsafe_code)]
 
@@ -11,7 +12,7 @@ use common::{Needed, Place, Program, is_root, missing, skip};
 
 const ARETE: &str = env!("CARGO_BIN_EXE_arete");
 
-/// How long it may take until arete says that its own slaves do not come.
+/// The limit on the time until arete reports that its own slaves do not connect.
 const TOLD_WITHIN: Duration = Duration::from_secs(12);
 
 /// A test of one slave with this entry.
@@ -24,7 +25,7 @@ fn test(place: &Place, shell: &str) {
     );
 }
 
-/// A script in new namespaces. Who is not root is it in a new user namespace.
+/// A script in new namespaces. Without root, a new user namespace is added.
 fn unshared<'a>(place: &'a Place, namespaces: &[&str], script: &str) -> Program<'a> {
     place.program(unshare(namespaces, script))
 }
@@ -38,7 +39,7 @@ fn unshare(namespaces: &[&str], script: &str) -> Command {
     command
 }
 
-/// Whether there can be new namespaces; says so when not.
+/// Returns whether new namespaces are possible. If not, prints that the test is skipped.
 fn can_unshare(test: &str, namespaces: &[&str]) -> bool {
     let can = unshare(namespaces, "true").output().is_ok_and(|output| output.status.success());
     if !can {
@@ -47,7 +48,7 @@ fn can_unshare(test: &str, namespaces: &[&str]) -> bool {
     can
 }
 
-/// arete under strace(1), which has system calls fail as its options say.
+/// arete under strace(1), which makes system calls fail as its options say.
 fn refusing<'a>(place: &'a Place, refused: &[&str], args: &[&str]) -> Program<'a> {
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-o", "/dev/null"]);
@@ -72,9 +73,9 @@ fn nobody_else_is_touched_where_proc_is_of_another_pid_namespace_and_that_is_sai
         return;
     }
     let place = Place::new("foreign-proc");
-    // What has left its group lives on for a while, so that somebody would have to be looked for.
+    // A process that has left its group lives for a while, so that a search for it would be needed.
     test(&place, "sleep 100 & setsid sleep 2 & sleep 0.1; echo done; kill -KILL $$");
-    // As many bystanders that a number of the other namespace may well mean one of them.
+    // So many other processes that a pid of the other namespace probably is the pid of one of them.
     let script = format!(
         "'{ARETE}' run t.json --results results & run=$!
          bystanders=; for i in $(seq 100); do sleep 100 & bystanders=\"$bystanders $!\"; done

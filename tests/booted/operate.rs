@@ -1,4 +1,4 @@
-//! Who operates a controller that is a service, and what it shows of its slaves and runs.
+//! Who may operate a controller that is a service, and what the controller shows of its slaves and runs.
 
 use serde_json::json;
 
@@ -31,7 +31,7 @@ fn two_runs_go_on_at_once_and_the_status_shows_them_and_all_slaves() {
     );
     assert_eq!(status["runs"].as_array().map(Vec::len), Some(2), "{status}");
 
-    // A third waits for a slave that is not free.
+    // A third run waits for a slave that is not free.
     let third = configured.start_run_into(&gated(&place, "third", "slave1"), "third");
     configured.wait_for_status("3 slaves, 2 runs, 1 queued");
     open_gate(&configured.slaves[1], "other");
