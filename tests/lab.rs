@@ -1,4 +1,4 @@
-//! The lab itself: the other tests rely on it.
+//! Tests of the lab itself, because other tests rely on it.
 
 #![forbid(unsafe_code)]
 

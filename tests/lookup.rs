@@ -1,4 +1,4 @@
-//! A controller that a slave knows by a host name.
+//! A controller that a slave knows by its host name.
 
 #![forbid(unsafe_code)]
 

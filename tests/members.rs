@@ -1,4 +1,4 @@
-//! Members meet: by hand at a controller without a run, at one of themselves, and inside a run.
+//! Members meet: from a shell at a controller without a run, at one of themselves, and inside a run.
 
 #![forbid(unsafe_code)]
 
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use common::{Ended, Needed, Place, Running, SOON, have, skip, wait_for};
 use rustix::process::Signal;
 
-/// A controller without a run, and where it listens.
+/// A controller without a run, and its address.
 fn controller(place: &Place) -> (Running<'_>, String) {
     let mut controller = place.arete(["controller", "--listen", "127.0.0.1:0"]).start();
     controller.wait_for_output("listening on 127.0.0.1:");
@@ -27,7 +27,7 @@ fn barrier<'a>(place: &'a Place, address: &str, name: &str, more: &[&str]) -> Ru
     at(place, address, &[&["barrier", "up", "--as", name], more].concat())
 }
 
-/// An address on which nothing listens.
+/// An address without a listener.
 fn free_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a free port");
     listener.local_addr().expect("it has an address").to_string()
@@ -217,7 +217,7 @@ fn the_data_of_a_sync_may_come_from_standard_input() {
     assert_eq!(place.program(shell).run().exits_with(0).stdout, "{\"a\":{\"n\": 1}}\n");
 }
 
-/// Runs a script of the shell, in which `$arete` is the program and `$at` the controller's address.
+/// Runs a shell script in which `$arete` is the program and `$at` the controller's address.
 fn shell(place: &Place, address: &str, script: &str) -> Ended {
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", script]).env("arete", env!("CARGO_BIN_EXE_arete")).env("at", address);
@@ -237,7 +237,7 @@ fn a_time_limit_counts_from_the_start_of_the_command() {
 fn a_value_that_never_ends_does_not_stop_the_time() {
     let place = Place::new("endless-data");
     let (_controller, address) = controller(&place);
-    // Whoever has both ends of a pipe never sees its end.
+    // A process that has both ends of a pipe never reads its end.
     let endless = |command: &str, code| {
         let begin = format!("mkfifo p$$; exec 3<>p$$; echo 1 >&3; {command} --timeout 500ms --controller $at <&3");
         let ended =
@@ -414,7 +414,7 @@ fn a_careless_word_is_answered_with_what_to_write() {
     binary.exits_with(2).complains(&["arete: --data: the value is not UTF-8", "base64"]);
 }
 
-/// A run of three slaves with these commands, which ends when nothing runs any more.
+/// A run of three slaves with these commands, which ends when no command runs.
 fn run_of(place: &Place, commands: [&str; 3]) {
     let [server, client1, client2] = commands.map(|command| serde_json::Value::from(command).to_string());
     place.write(

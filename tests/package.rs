@@ -1,4 +1,4 @@
-//! What installs arete: the Debian package, and `make install` for the rest.
+//! The installation: the Debian package, and `make install` for other systems.
 
 #![forbid(unsafe_code)]
 
@@ -54,7 +54,7 @@ fn the_package_has_all_that_it_should_and_says_what_it_needs() {
     }
     let missing: Vec<_> = wanted.iter().filter(|path| !has(path)).collect();
     assert!(missing.is_empty(), "the package lacks {missing:?}:\n{listed}");
-    assert!(has("/etc/arete/tls/"), "there is no directory for certificates:\n{listed}");
+    assert!(has("/etc/arete/tls/"), "the directory for certificates is missing:\n{listed}");
     let depends = must(Command::new("dpkg-deb").arg("--field").arg(&package).arg("Depends"));
     assert!(depends.contains("libc6 (>= 2."), "{depends}");
 }
@@ -89,7 +89,7 @@ fn what_is_installed_is_removed_again_but_for_its_configuration() {
     assert!(below(&tree).len() > 15, "{:?}", below(&tree));
     let unit = place.read("tree/opt/arete/lib/systemd/system/arete-slave.service");
     assert!(unit.contains("\nExecStart=/opt/arete/bin/arete slave --stay\n"), "{unit}");
-    // What somebody has changed stays through another installation.
+    // A file that the administrator has changed survives another installation.
     place.write("tree/etc/arete/slave.json", "{}");
     must(&mut make(&place, &["install", "PREFIX=/opt/arete", &destination]));
     assert_eq!(place.read("tree/etc/arete/slave.json"), "{}");

@@ -1,5 +1,5 @@
-//! Paths, files and sockets of a world that is not as it should be: names that are no text, places that are taken,
-//! directories that cannot be written, limits that are reached while files are shipped.
+//! Unusual paths, files and sockets: names that are not UTF-8, occupied places, directories that cannot be written,
+//! and limits that are reached while files are shipped.
 
 #![forbid(unsafe_code)]
 
@@ -16,13 +16,13 @@ use std::time::Duration;
 use common::{Ended, Needed, Place, Running, SOON, have, is_root, must, skip, wait_for};
 use rustix::process::Signal;
 
-/// Another user, whom nobody else's files belong to.
+/// Another user, who owns none of the files.
 const OTHER: &str = "65534";
 
-/// How a name looks that is Latin-1.
+/// The display of a name in Latin-1.
 const LATIN: &[u8] = b"caf\xe9";
 
-/// A test of one slave `a`, with these keys of its entry `one` beside its name.
+/// A test of one slave `a`, with these keys of its entry `one` in addition to its name.
 fn test_of(entry: &str, more: &str) -> String {
     format!(
         r#"{{"name": "t", "end": {{"idle": true, "limit": "60s"}}, {more}
@@ -30,7 +30,7 @@ fn test_of(entry: &str, more: &str) -> String {
     )
 }
 
-/// A directory below the place whose name is no UTF-8.
+/// A directory below the place with a name that is not UTF-8.
 fn latin(place: &Place) -> PathBuf {
     let directory = place.path(OsStr::from_bytes(LATIN));
     fs::create_dir_all(&directory).expect("any bytes are a name");
@@ -107,7 +107,7 @@ fn what_collect_cannot_bring_is_named() {
     {
         assert!(warnings.contains(part), "{warnings}");
     }
-    assert_eq!(place.read("results/a/one.files/e.log"), "d\n", "a link to a file beside it is brought");
+    assert_eq!(place.read("results/a/one.files/e.log"), "d\n", "a link to a file in the same directory is fetched");
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_test_with_a_resource_runs_where_no_name_is_text() {
     place.arete(["run", "t.json", "--results", "results"]).current_dir(&here).run().exits_with(0);
     let out = fs::read_to_string(here.join("results/a/one.out")).expect("the output");
     assert!(out.starts_with("shipped\n/"), "{out}");
-    // The results directory too is any bytes.
+    // The results directory may have a name of any bytes, too.
     let mut args: Vec<OsString> = ["run", "t.json", "--results"].map(OsString::from).to_vec();
     args.push(OsStr::from_bytes(b"r\xff").to_owned());
     place.arete(args).current_dir(&here).run().exits_with(0);
@@ -174,7 +174,7 @@ fn a_controller_whose_state_is_in_any_bytes_takes_runs_and_removes_their_resourc
     assert!(controller.is_running());
 }
 
-/// A slave of another user that finds its place for sockets in this environment; what it says, and its socket.
+/// Starts a slave of another user in this environment. Returns its output, and the path of its socket.
 fn slave_of_other<'a>(place: &'a Place, runtime: &OsStr) -> Running<'a> {
     as_other(
         place,
@@ -191,7 +191,7 @@ fn a_slave_puts_its_socket_into_the_next_place_that_it_can_use() {
         return skip("a_slave_puts_its_socket_into_the_next_place", "it needs root and setpriv", Needed::Nowhere);
     }
     let long = "x".repeat(120);
-    // Too long for a socket; another user's, which cannot be written or must not be used; no UTF-8.
+    // Too long for a socket; owned by another user, so that it cannot be written or must not be used; not UTF-8.
     for (nr, runtime) in [OsString::from(&long), "roots".into(), OsStr::from_bytes(LATIN).to_owned()].iter().enumerate()
     {
         let place = Place::new(&format!("sockets-{nr}"));
@@ -217,7 +217,7 @@ fn a_slave_that_finds_no_place_for_its_socket_says_what_is_wrong_with_each_and_t
     }
     let place = Place::new("no-socket");
     place.write("t.json", test_of(r#""shell": "true""#, ""));
-    // Everything that may hold sockets is a file there, and the directories of slaves have long names.
+    // Every path that may contain sockets is a file, and the directories of slaves have long names.
     let deep = place.path("y".repeat(100));
     fs::create_dir_all(&deep).expect("it can be made");
     let arete = env!("CARGO_BIN_EXE_arete");

@@ -34,11 +34,7 @@ fn a_package_that_is_purged_while_all_runs_leaves_neither_files_nor_units_nor_pr
     let machine = &machines[0];
     let before = files(machine);
     machine.install(&deb);
-    assert_eq!(
-        machine.property(CONTROLLER_UNIT, "ActiveState"),
-        "inactive",
-        "the package started a unit"
-    );
+    assert_eq!(machine.property(CONTROLLER_UNIT, "ActiveState"), "inactive", "the package started a unit");
     configure(machine, "slave", &json!({ "controller": "127.0.0.1", "name": "self" }));
     machine.systemctl(&["enable", "--now", SOCKET_UNIT, CONTROLLER_UNIT, SLAVE_UNIT]);
     machine.wait_for_property(SLAVE_UNIT, "StatusText", "127.0.0.1");

@@ -137,7 +137,7 @@ impl<'a> Ring<'a> {
         whole.lines().map(parse).collect()
     }
 
-    /// Waits until `done` accepts the steps.
+    /// Waits until `enough` accepts the steps.
     #[track_caller]
     pub fn wait_for_steps(&self, within: Duration, what: &str, enough: impl Fn(&[Step]) -> bool) -> Vec<Step> {
         wait_for(within, &format!("{what} ({})", self.name), || enough(&self.steps()));

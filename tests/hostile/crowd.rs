@@ -1,4 +1,4 @@
-//! Very many peers, slow ones, and those that stop half-way.
+//! Very many peers, slow peers, and peers that stop in the middle of something.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -7,17 +7,18 @@ use crate::common::{Needed, Place, SOON, have, python, skip, wait_for};
 use crate::good::Good;
 use crate::{connect, controller, ends_well, is_open, join, memory};
 
-/// From how many addresses a crowd comes, each from a process of its own because there are more connections than one
-/// may have descriptors.
+/// The number of addresses of a crowd. Each has a process of its own, because one process cannot have enough
+/// descriptors for all connections.
 const SOURCES: usize = 4;
 
-/// How many connections come from each.
+/// The number of connections from each address.
 const FROM_EACH: usize = 5_000;
 
-/// What a controller may hold of that crowd, in KiB: each at most the piece of a line, 16 MiB in all, and its place.
+/// The most memory that a controller may use for that crowd, in KiB: the started lines, 16 MiB in all, and the
+/// connections.
 const CROWD_MEMORY_KIB: u64 = 64 * 1024;
 
-/// The longest that a meeting of others may take meanwhile, on a busy machine and without optimization.
+/// The limit on a meeting of other members meanwhile, on a busy machine and without optimization.
 const MEETING: Duration = Duration::from_millis(1500);
 
 /// The same for a turn of the loop.
@@ -57,7 +58,7 @@ fn who_comes_when_there_are_as_many_connections_as_were_allowed_is_turned_away_a
     let (controller, address) = controller(&place, &["--connections-max", "50"]);
     let good = Good::start(&address);
     let crowd: Vec<_> = (0..200).map(|_| connect(&address)).collect();
-    // Sooner than for their silence.
+    // They are closed earlier than for their silence.
     wait_for(Duration::from_secs(6), "the others to be turned away", || {
         let open = crowd.iter().filter(|stream| is_open(stream)).count();
         open <= 48

@@ -1,4 +1,4 @@
-//! Peers that ask for more than they read, and lines that are no messages.
+//! Peers that request more than they read, and lines that are not messages.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -13,10 +13,10 @@ const MIB: usize = 1024 * 1024;
 const MEETING: Duration = Duration::from_millis(1500);
 const TURN: Duration = Duration::from_millis(700);
 
-/// What a controller may hold beside what its members may make it hold, in KiB.
+/// The memory that a controller may use in addition to the limit for its members, in KiB.
 const OVERHEAD_KIB: u64 = 48 * 1024;
 
-/// A client played by hand.
+/// A client that the test plays.
 struct Peer(BufReader<TcpStream>);
 
 impl Peer {
@@ -37,7 +37,7 @@ impl Peer {
         line
     }
 
-    /// Says a line again and again, and reads nothing, until it is hung up on.
+    /// Sends a line again and again, and reads nothing, until the controller closes the connection.
     fn floods(mut self, line: &str) {
         let many = line.repeat(64 * 1024 / line.len());
         let begin = Instant::now();
@@ -47,7 +47,8 @@ impl Peer {
     }
 }
 
-/// Lines that are no messages, or are those of a madman. Every one of them is read as a first message and as a later one.
+/// Lines that are not messages, or are messages with absurd values. Each is read as a first message and as a later
+/// one.
 pub fn nasty_lines() -> Vec<Vec<u8>> {
     let mut lines: Vec<Vec<u8>> = [
         "",
@@ -194,7 +195,7 @@ fn who_stops_to_read_in_the_middle_of_a_large_map_is_dropped_and_comes_back_for_
         }
     }
     let stream = stops.0.into_inner();
-    // It goes on to say something, so only that it reads nothing can be held against it.
+    // It continues to send signs of life, so the only reason to close its connection is that it does not read.
     wait_for(Duration::from_secs(75), "it to be dropped", || {
         std::thread::sleep(Duration::from_millis(100));
         (&stream).write_all(b"{\"type\":\"alive\"}\n").is_err()

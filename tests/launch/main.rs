@@ -1,4 +1,5 @@
-//! Slaves that the controller has launched, here, by ssh and by Slurm: they end with the run, whatever dies on the way.
+//! Slaves that the controller has launched: on this machine, by ssh and by Slurm. They end with the run, whatever dies
+//! before.
 
 #![forbid(unsafe_code)]
 
@@ -27,7 +28,7 @@ pub fn test_of(seconds: f64, slaves: serde_json::Map<String, serde_json::Value>)
         .to_string()
 }
 
-/// A run whose slaves work in the place, and whose launchers find what the place has in `bin`.
+/// A run whose slaves work in the place. Its launchers find the programs in the place's `bin` first.
 pub fn run<'a>(place: &'a Place, args: &[&str]) -> Running<'a> {
     let path = format!("{}:{}", place.path("bin").display(), std::env::var("PATH").unwrap_or_default());
     place
@@ -37,7 +38,7 @@ pub fn run<'a>(place: &'a Place, args: &[&str]) -> Running<'a> {
         .start()
 }
 
-/// The naps that have begun.
+/// The sleeps that have begun.
 pub fn naps(place: &Place) -> usize {
     place.count("r", "spawned")
 }
@@ -53,7 +54,7 @@ fn a_command_starts_each_slave_and_they_end_with_the_run() {
     place.write("t.json", sleepers(0.1));
     let ended =
         run(&place, &["--launch", "{arete} slave --controller {controller} --name {name}"]).wait().exits_with(0);
-    assert!(ended.took < Duration::from_secs(8), "slaves are told to leave: {:?}", ended.took);
+    assert!(ended.took < Duration::from_secs(8), "the controller dismisses its slaves: {:?}", ended.took);
     assert!(place.path("r/a/launch.log").is_file() && place.path("r/b/launch.log").is_file());
     place.assert_nothing_left();
 }
@@ -101,7 +102,7 @@ fn launchers_that_will_not_end_are_ended() {
 fn nothing_is_left_when_the_controller_is_killed() {
     let place = Place::new("launch-killed");
     place.write("t.json", sleepers(30.0));
-    // Behind a pipe no launcher hears of the controller's death.
+    // Launchers in a pipe do not notice the controller's death.
     let template = "true | arete slave --controller {controller} --name {name} --orphan-after 1s";
     let controller = run(&place, &["--launch", template]);
     wait_for(SOON, "both to nap", || naps(&place) == 2);
@@ -122,7 +123,7 @@ fn a_slave_that_was_launched_for_a_controller_that_is_no_more_leaves() {
 fn a_launched_run_goes_on_after_its_controller_was_killed() {
     let place = Place::new("launch-resumed");
     place.write("t.json", sleepers(4.0));
-    // A session of its own, so that the death of the controller does not reach it.
+    // In a session of its own, so that the death of the controller does not reach it.
     let template = "setsid --wait arete slave --controller {controller} --name {name}";
     let controller = run(&place, &["--launch", template]);
     wait_for(SOON, "both to nap", || naps(&place) == 2);
