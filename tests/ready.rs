@@ -1,4 +1,4 @@
-//! Commands that become ready, as real programs do it, and what is said of those that do not.
+//! Real commands that become ready, and the messages about those that do not.
 
 #![forbid(unsafe_code)]
 
@@ -9,7 +9,8 @@ use std::net::TcpListener;
 use common::{Needed, Place, missing, skip};
 use serde_json::{Value, json};
 
-/// Runs a test with a command that is to become ready and one that runs then; gives the exit code and how they ended.
+/// Runs a test with a command that becomes ready and a command that runs then. Returns the exit code and how they
+/// ended.
 fn run(place: &Place, command: &str, ready: Value) -> (i32, Value) {
     let entries = json!([
         { "name": "srv", "at": 0, "shell": command, "service": true, "ready": ready },

@@ -1,4 +1,4 @@
-//! One machine, one command: what a person sees of a run that starts its slaves itself.
+//! One machine, one command: the results of a run that starts its slaves itself.
 
 #![forbid(unsafe_code)]
 
@@ -33,7 +33,7 @@ fn wait_for_events(place: &Place, event: &str, times: usize) {
     wait_for(SOON, &format!("{times} events {event}"), || place.count("results", event) >= times);
 }
 
-/// What must hold after every run, however it ended.
+/// Conditions that hold after every run, whatever its verdict.
 fn assert_all_is_clean(place: &Place) {
     place.assert_nothing_left();
     place.assert_no_temporary_files();

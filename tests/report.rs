@@ -1,4 +1,4 @@
-//! What a person is told of a run that failed: its first failure, what failed commands wrote, what never began.
+//! The output of a failed run: its first failure, the last lines of failed commands, and the entries that never began.
 
 #![forbid(unsafe_code)]
 
@@ -8,14 +8,14 @@ use common::{Ended, Place};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-/// Runs a test on this machine; it must exit so.
+/// Runs a test on this machine, and checks its exit code.
 fn run(place: &Place, test: &Value, code: i32, more: &[&str]) -> Ended {
     place.write("t.json", test.to_string());
     let args = ["run", "t.json", "--results", "results"];
     place.arete(args.iter().chain(more)).run().exits_with(code)
 }
 
-/// The last line that says the verdict, and what stands below it.
+/// The last line with the verdict, and the line below it.
 fn headline(ended: &Ended) -> (String, Option<String>) {
     let lines: Vec<&str> = ended.stdout.lines().collect();
     let at = lines.iter().rposition(|line| line.contains(" failed after ")).expect("it says the verdict");
@@ -83,7 +83,7 @@ fn standard_output_is_quoted_if_standard_error_is_empty_and_nothing_of_it_moves_
         "name": "quoted", "end": {"idle": true, "limit": 20},
         "schedules": {"s": [{"name": "x", "at": 0, "shell": loud}]}, "slaves": {"a": ["s"]},
     });
-    // What is shipped is limited: the last lines come all the same.
+    // The shipped output is limited. The last lines are sent in addition.
     let ended = run(&place, &test, 1, &["--output-max", "20"]);
     for text in [ended.stdout.clone(), place.read("results/report.txt")] {
         assert!(text.contains("      | line 29\n      | red?\n"), "{text}");

@@ -1,5 +1,5 @@
-//! The token ring with the real program: nodes on the loopback interface, what they refuse to start with, the demo and
-//! the watcher.
+//! The token ring with the real program: nodes on the loopback interface, options that they refuse, the demo and the
+//! watcher.
 
 #![forbid(unsafe_code)]
 
@@ -18,12 +18,12 @@ use common::ring::free_ports;
 use common::{Lab, Place, SOON, must, repository, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The first 300 digits, from `bc -l`; a spigot after Gibbons gives the same.
+/// The first 300 digits, from `bc -l`. A spigot after Gibbons gives the same.
 const PI: &str = "3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803482534211706798214\
                   808651328230664709384460955058223172535940812848111745028410270193852110555964462294895493038196442881097566\
                   593344612847564823378678316527120190914564856692346034861045432664821339360726024914127372458700";
 
-/// Adds a letter to the data.
+/// Appends a letter to the data.
 const ADD_ONE: &str = "cat; printf x";
 
 /// Nodes on the loopback interface with short periods.
@@ -34,7 +34,7 @@ struct Nodes<'a> {
     more: Vec<String>,
 }
 
-/// A token that a node says it has.
+/// A token in the log of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Token {
     epoch: u64,
@@ -44,7 +44,7 @@ struct Token {
 }
 
 impl<'a> Nodes<'a> {
-    /// Starts so many, with these options beside those that they all have.
+    /// Starts `count` nodes, with these options in addition to the common ones.
     fn start(place: &'a Place, count: usize, work: &str, more: &[&str]) -> Nodes<'a> {
         let more = ["--work", work].iter().chain(more).map(|word| (*word).to_owned()).collect();
         let nodes = Nodes { place, ports: free_ports(), running: RefCell::default(), more };
@@ -64,7 +64,7 @@ impl<'a> Nodes<'a> {
         fixed.split_whitespace().map(str::to_owned).chain(self.more.iter().cloned()).collect()
     }
 
-    /// All tokens that all nodes have said they have, in their order.
+    /// All tokens in the logs of all nodes, in their order.
     fn tokens(&self) -> Vec<Token> {
         let running = self.running.borrow();
         let logs = running.iter().enumerate().filter_map(|(node, running)| Some((node, running.as_ref()?.stdout())));
@@ -109,7 +109,7 @@ fn tokens_of(node: usize, log: &str) -> Vec<Token> {
     log.lines().filter_map(parse).collect()
 }
 
-/// How many different nodes have had the token.
+/// The number of different nodes that have had the token.
 fn visited(tokens: &[Token]) -> usize {
     tokens.iter().map(|token| token.node).collect::<BTreeSet<_>>().len()
 }
@@ -154,7 +154,7 @@ fn an_owner_that_is_told_to_end_hands_the_token_on_first() {
     let first = nodes.wait_for_tokens("a token", |tokens| !tokens.is_empty())[0];
     // Its step runs, and then it would hold the token for long.
     wait_for(SOON, "the step", || place.path(format!("state{}/step.out", first.node + 1)).exists());
-    wait_for(SOON, "the others to know of it", || {
+    wait_for(SOON, "the others to report it", || {
         let running = nodes.running.borrow();
         running.iter().flatten().filter(|node| node.stdout().contains("-> waiter")).count() == 2
     });
@@ -274,7 +274,7 @@ fn key_file(place: &Place, name: &str, text: &str, mode: u32) -> PathBuf {
     path
 }
 
-/// A node that is started so does not start.
+/// A node with these options does not start.
 #[track_caller]
 fn refuses(place: &Place, args: &str, code: i32, says: &[&str]) {
     let args: Vec<&str> = ["ring"].into_iter().chain(args.split_whitespace()).collect();

@@ -1,4 +1,4 @@
-//! What happens in the cases that people ask about, by name, in the world of the simulation.
+//! Named cases in the world of the simulation.
 
 #![forbid(unsafe_code)]
 
@@ -48,7 +48,7 @@ impl Lab {
         Lab { world }
     }
 
-    /// The same with a controller that goes on when it is started again.
+    /// The same with a controller that continues its run after a restart.
     fn lasting(json: &str) -> Lab {
         let test = Rc::new(parse(json));
         let mut world = World::new(1, test.slaves.len() + 3);
@@ -82,13 +82,13 @@ impl Lab {
         lines.map(|line| serde_json::from_slice(line).expect("the log is made of JSON lines")).collect()
     }
 
-    /// How many events hold all of these.
+    /// The number of events that contain all of these texts.
     fn count(&self, wanted: &[(&str, &str)]) -> usize {
         let holds = |event: &&Value| wanted.iter().all(|(key, value)| event[key] == *value);
         self.events().iter().filter(holds).count()
     }
 
-    /// Waits for an event; tells the trace when it does not come.
+    /// Waits for an event. Prints the trace if it does not happen.
     fn wait_for(&mut self, wanted: &[(&str, &str)]) {
         let end = self.world.now + 10 * MINUTE;
         while self.count(wanted) == 0 {
@@ -98,7 +98,7 @@ impl Lab {
         }
     }
 
-    /// Waits for the controller's end; gives its exit code and the summary.
+    /// Waits for the controller's end. Returns its exit code and the summary.
     fn end(&mut self) -> (u8, Value) {
         let ended = self.world.run_until(20 * MINUTE, |world| world.nodes[CONTROLLER].exit.is_some());
         self.check(ended, "the run does not end");
@@ -123,7 +123,7 @@ impl Lab {
         Some(std::str::from_utf8(bytes).expect("text"))
     }
 
-    /// Connects a stranger from a host that no slave is on.
+    /// Connects a stranger from a host without a slave.
     fn stranger(&mut self) -> usize {
         let host = self.world.hosts.len() - 1;
         self.world.connect_stranger(host, &controller_address()).expect("the controller listens")
@@ -138,7 +138,7 @@ impl Lab {
         self.world.network.strangers[stranger].closed.is_some()
     }
 
-    /// The last message that a stranger heard, if it is a bye.
+    /// The last message to a stranger, if it is a bye.
     fn bye(&self, stranger: usize) -> Option<Bye<'static>> {
         let heard = &self.world.network.strangers[stranger].heard;
         let line = heard.split(|&byte| byte == b'\n').rfind(|line| !line.is_empty())?;
@@ -151,7 +151,7 @@ impl Lab {
     }
 }
 
-/// The one resource that these tests ship: what it holds, and where it lies on the controller's host.
+/// The one resource of these tests: its content, and its path on the controller's host.
 const PAYLOAD: &[u8] = b"what the test ships";
 const PAYLOAD_PATH: &str = "/resources/payload";
 
@@ -173,7 +173,7 @@ fn hello(name: &str, protocol: u32) -> Vec<u8> {
     hello.encode().to_vec()
 }
 
-/// Two slaves; `go` fires two seconds after the start and sets off an entry on both; the run ends when that is done.
+/// Two slaves. `go` fires two seconds after the start and starts an entry on both. The run ends when both have exited.
 const TWO: &str = r#"{
     "name": "two", "grace": 1,
     "end": { "trigger": "go", "limit": "5min" },
@@ -185,7 +185,8 @@ const TWO: &str = r#"{
     "slaves": { "s0": ["both", "one"], "s1": ["both"] }
 }"#;
 
-/// Two slaves on which a command runs, with a child, a daemon and a deaf daemon, until the test's minute is over.
+/// Two slaves with a command that has a child, a daemon and a daemon that ignores SIGTERM. They run until the test's
+/// limit of a minute.
 const BUSY: &str = r#"{
     "name": "busy", "grace": 2,
     "end": { "duration": "1min" },
@@ -223,7 +224,7 @@ fn a_slave_whose_connection_was_down_when_the_trigger_fired_hears_it_once() {
     assert_eq!(lab.count(&[("event", "spawned"), ("slave", "s1"), ("entry", "on-go")]), 1);
 }
 
-/// Any two clients, which meet ten seconds after the start.
+/// Two clients of any kind, which meet ten seconds after the start.
 const ANY: &str = r#"{
     "name": "any", "grace": 1,
     "end": { "idle": true, "limit": "5min" },
@@ -489,7 +490,7 @@ fn waiting_for_slaves_ends_with_who_is_missing() {
     assert!(why.contains("missing: s1") && !why.contains("s0"), "{why}");
 }
 
-/// A long command that another entry kills by its process id, once SIGUSR1 has poked the slave.
+/// A long command. Another entry kills it by its process id after a poke of the slave with SIGUSR1.
 const TORRENT: &str = r#"{
     "name": "torrent", "grace": 1,
     "end": { "trigger": "stop", "limit": "1min" },

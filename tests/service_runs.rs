@@ -1,4 +1,5 @@
-//! A controller that stays, three slaves, and people who hand it tests: their programs and the controller may die.
+//! A permanent controller, three slaves, and operators that submit tests. The operators' programs and the controller
+//! may die.
 
 #![forbid(unsafe_code)]
 
@@ -27,7 +28,7 @@ struct Service<'a> {
 
 impl<'a> Service<'a> {
     fn new(place: &'a Place, slaves: &[&str]) -> Service<'a> {
-        // Nobody else takes it in the moment in between, as far as anybody can tell.
+        // Probably no other process takes the port meanwhile.
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap().port();
         let mut service = Service { place, address: format!("127.0.0.1:{port}"), controller: None, slaves: Vec::new() };
         service.start();
@@ -66,7 +67,7 @@ impl<'a> Service<'a> {
         self.json(&["status"])
     }
 
-    /// Hands in a test, and gives the id of its run.
+    /// Submits a test, and returns the id of its run.
     fn hand_in(&self, file: &str) -> String {
         let said = self.ask(&["run", file, "--detach"]).run().exits_with(0).stdout;
         assert_eq!(said.lines().count(), 1, "the id alone: {said}");
@@ -96,7 +97,7 @@ impl<'a> Service<'a> {
     }
 }
 
-/// A test of these slaves; each says its name, and ends when the gate is there.
+/// A test of these slaves. Each prints its name, and ends when the gate exists.
 fn gated(place: &Place, name: &str, slaves: &[&str]) -> String {
     let gate = place.path(format!("gate-{name}"));
     let shell = format!("echo $ARETE_SLAVE; while [ ! -e {} ]; do sleep 0.02; done; echo done", gate.display());
@@ -115,7 +116,7 @@ fn open_gate(place: &Place, name: &str) {
     place.write(&format!("gate-{name}"), "");
 }
 
-/// The files below a directory and what they hold, without what tells of times, processes and addresses.
+/// The files below a directory with their contents, without the parts that depend on times, processes and addresses.
 fn files(directory: &Path) -> BTreeMap<PathBuf, String> {
     let (mut found, mut open) = (BTreeMap::new(), vec![directory.to_owned()]);
     while let Some(path) = open.pop() {
@@ -140,7 +141,7 @@ fn files(directory: &Path) -> BTreeMap<PathBuf, String> {
     found
 }
 
-/// Which events there were of each slave, in any order, but for those that depend on when a slave looks.
+/// The events of each slave, in any order, without those that depend on when a slave checks something.
 fn events_without_times(text: &str) -> String {
     let mut events: Vec<String> = text
         .lines()

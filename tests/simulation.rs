@@ -1,6 +1,6 @@
-//! Many seeds: random tests in a world where everything that can fail does.
+//! Many seeds: random tests in a world in which everything fails that can fail.
 //!
-//! `ARETE_SEEDS=N` runs so many seeds, `ARETE_SEED=S` replays one and prints its trace.
+//! `ARETE_SEEDS=N` runs N seeds, `ARETE_SEED=S` replays one and prints its trace.
 
 #![forbid(unsafe_code)]
 
@@ -55,7 +55,7 @@ use seeds::{Trial, seeds_or};
 use sweep::{Kind, Seen, Sweep};
 use world::World;
 
-/// How many seeds a plain `cargo test` runs.
+/// The usual number of seeds.
 const SEEDS: u64 = 5_000;
 
 impl Trial for Sweep {
@@ -157,7 +157,7 @@ mod the_world {
         (Ipv4Addr::BROADCAST, PORT).into()
     }
 
-    /// One that cries `goal` numbers from host 0, and silent ones on that host and each other.
+    /// One node that sends `goal` numbers from host 0, and silent ones on that host and on each other host.
     fn criers(seed: u64, hosts: usize, to: SocketAddr, goal: u64) -> (World, Vec<Heard<SocketAddr>>) {
         let mut world = World::new(seed, hosts);
         world.trace.on = true;
@@ -244,10 +244,11 @@ mod the_world {
         assert_eq!((world.nodes[0].exit, world.nodes[0].printed.as_slice()), (Some(Crier::NO_DISK), &b"no disk"[..]));
         let written = world.hosts[0].disk.get("/said").map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         let last = numbers(&heard[1]).last().map(u64::to_string);
-        assert!(last.is_some() && last == written, "{last:?} was said and {written:?} written");
+        assert!(last.is_some() && last == written, "{last:?} was sent and {written:?} written");
     }
 
-    /// The words that arrive whole at host 1 when each has a connection of its own, and how many ended.
+    /// The words that arrive complete at host 1, each on a connection of its own, and the number of connections that
+    /// ended.
     fn messages(seed: u64, faults: &[(u64, Fault)]) -> (Vec<Vec<u8>>, usize) {
         let words: Vec<Vec<u8>> = (0..20).map(|nr| format!("word {nr} ").repeat(nr + 1).into_bytes()).collect();
         let (mut world, heard) = (World::new(seed, 2), Heard::default());

@@ -1,4 +1,4 @@
-//! Datagrams, where connections come from, and ends at once.
+//! Datagrams, the source addresses of connections, and resets.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
@@ -15,12 +15,12 @@ use crate::common::{Lab, Needed, Place, SOON, skip};
 use crate::{LIMIT, alone, connect, listening, plain, run, wait_for};
 
 const EVERYBODY: Ipv4Addr = Ipv4Addr::new(127, 255, 255, 255);
-/// How often somebody who waits to be heard says something.
+/// The interval between the datagrams of a node that waits for an answer.
 const OFTEN: Duration = Duration::from_millis(20);
 /// Set for a test that runs as a node of a lab: its address.
 const NODE: &str = "ARETE_TEST_NODE";
 
-/// A port that nobody uses.
+/// A port that is not in use.
 fn free_port() -> u16 {
     UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.local_addr()).expect("a port").port()
 }
@@ -33,7 +33,8 @@ fn ours(nr: u8) -> Ipv4Addr {
     Ipv4Addr::new(127, 0, 0, nr)
 }
 
-/// Says, at its address of the loopback interface, whether it has heard the other, until the other has heard it.
+/// Sends, from its address of the loopback interface, whether it has heard the other node, until the other has heard
+/// it.
 fn converse(own: Ipv4Addr, other: Ipv4Addr, port: u16) {
     let mut reactor = plain();
     let socket = reactor.bind_datagrams(on("lo", own, port)).expect("it is bound");
@@ -66,7 +67,7 @@ fn two_converse() {
     other.join().expect("both have heard each other and themselves");
 }
 
-/// A reactor that hears on a free port at 127.0.0.2.
+/// A reactor with a datagram socket on a free port at 127.0.0.2.
 fn hearing(options: Options) -> (Reactor, SocketId, SocketAddr) {
     let mut reactor = Reactor::new(options).expect("a reactor");
     let port = free_port();
@@ -142,7 +143,7 @@ alone! {
         run(reactor, |_, input, out, _| match input {
             Input::Begin => {
                 out.datagram(socket, to, vec![0; 70_000].into());
-                // Nobody hears there; the system will say so.
+                // This port has no socket, which the system reports with the next call.
                 out.datagram(socket, "127.0.0.1:1".parse().expect("an address"), b"nobody".as_slice().into());
                 out.datagram(socket, "[::1]:1".parse().expect("an address"), b"another family".as_slice().into());
                 out.datagram(socket, to, longest.clone());
@@ -239,7 +240,7 @@ alone! {
                 other => panic!("{other:?}"),
             });
             assert_eq!((code, told), (3, 1));
-            assert_eq!(client.join().expect("it read"), b"", "no byte of it went out");
+            assert_eq!(client.join().expect("it read"), b"", "no byte was sent");
             raw.set_nonblocking(true).expect("it does not wait");
             assert_eq!(raw.recv(&mut [0; 9]).expect_err("no datagram either").kind(), ErrorKind::WouldBlock);
         }
@@ -316,7 +317,7 @@ fn datagrams_need_no_privilege() {
     if std::env::var_os(NODE).is_some() {
         return two_converse();
     }
-    // In a user namespace of its own even root may do no more than anybody in the network that is not of it.
+    // In a user namespace of its own, even root has no special rights in a network outside of it.
     let mut command = Process::new("unshare");
     command.arg("-U").arg(std::env::current_exe().expect("own path")).args(["--exact", test, "--nocapture"]);
     if !Process::new("unshare").args(["-U", "true"]).status().is_ok_and(|status| status.success()) {
@@ -327,7 +328,7 @@ fn datagrams_need_no_privilege() {
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
 
-/// Says numbers to all of the network of `eth0`, and prints what it hears.
+/// Sends numbers to the whole network of `eth0`, and prints the datagrams that it receives.
 fn cry(address: Ipv4Addr) {
     let port = 23912;
     let eth0 = interface("eth0").expect("a lab's host has it");
@@ -344,7 +345,7 @@ fn cry(address: Ipv4Addr) {
         if wake.is_none_or(|at| at <= now) {
             *wake = Some(now + OFTEN);
             said += 1;
-            // Two ways to say it to all; the second needs no route.
+            // Two addresses for all hosts. The second one needs no route.
             let to = if said % 2 == 0 { everybody } else { Ipv4Addr::BROADCAST };
             out.datagram(socket, (to, port).into(), said.to_string().into_bytes().into());
         }
@@ -390,7 +391,7 @@ fn datagrams_flow_again_when_an_interface_was_down_or_removed() {
     let told = heard("a", "a");
     wait_for("a to go on alone", || heard("a", "a") > told + 5);
     lab.plug("b");
-    flow("datagrams to flow on an interface that was made anew");
+    flow("datagrams to flow on an interface that was replaced");
     drop((a, b));
     place.assert_nothing_left();
 }

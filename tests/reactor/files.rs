@@ -1,4 +1,4 @@
-//! What a turn writes, reads and lists.
+//! Files that a turn writes, reads and lists.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -16,7 +16,8 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::{Scratch, alone, connect, listening, plain, run};
 
-/// Sent when a process writes beyond its limit; ours, who hears of it, then sees a full disk.
+/// The signal to a process that writes beyond its limit. This process catches it, and the write fails as on a full
+/// disk.
 const XFSZ: Signal = Signal(25);
 
 alone! {
@@ -54,7 +55,7 @@ alone! {
             Input::Begin => {
                 out.append(path.clone(), b"old\n".to_vec());
                 out.append(new.clone(), b"one\n".to_vec());
-                // A byte of it is missing: the other one stays.
+                // One byte is missing, so the other file is kept.
                 out.install(path.clone(), new.clone(), 5);
                 out.append(path.clone(), b"older\n".to_vec());
                 out.confirm();
@@ -131,7 +132,7 @@ alone! {
             r#"Ok([("a.log", 8), ("e.log", 8), ("tool", 8)])"#,
             r#"Ok([("a.log", 8), ("e.log", 8), ("sub/b.log", 1)])"#,
         ];
-        // What is no pattern is known before any directory was looked at.
+        // Invalid patterns are reported before any directory is read.
         assert!(answers.remove(4).starts_with("Err(\"pattern"), "{answers:?}");
         assert_eq!(answers, want);
         let unfit: Vec<String> = unfit.iter().map(|(name, why)| format!("{name}: {why}")).collect();
@@ -144,7 +145,7 @@ alone! {
             "j\\n.log: its name has control characters, or some that turn the direction of text",
         ];
         assert_eq!(unfit[..6], of_files);
-        // The second pattern looks into directories too.
+        // The second pattern reads directories too.
         let link = "link: a symbolic link to a directory".to_owned();
         assert!(unfit[6..].contains(&link) && unfit.len() == 13, "{unfit:?}");
         assert_eq!(fs::read_to_string(at("d/a.log")).expect("the log"), "new\nend\n");

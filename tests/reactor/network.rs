@@ -13,7 +13,7 @@ use arete::reactor::Options;
 
 use crate::{Scratch, TURNS, alone, connect, listening, plain, run};
 
-/// A program in a directory, that stands in for the one that looks host names up.
+/// Writes a program into a directory, to replace the one that looks up host names.
 fn program(scratch: &Scratch, script: &str) -> std::path::PathBuf {
     let path = scratch.path("resolver");
     std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("a script");
@@ -317,7 +317,7 @@ alone! {
         let mut who = None;
         run(reactor, |_, input, out, _| {
             if let Input::Accepted { conn, peer, .. } = input {
-                // The first to come only looked whether somebody listens.
+                // The first client only checked for a listener.
                 if who.replace(peer).is_some() {
                     out.send(conn, b"hello".as_slice().into());
                     out.exit(0);
@@ -375,7 +375,7 @@ alone! {
         let _deaf = connect(address);
         let start = std::time::Instant::now();
         thread::spawn(move || loop {
-            // Turned away until the place of the first is free.
+            // Refused until the place of the first client is free.
             let mut stream = connect(address);
             let _ = stream.write_all(b"q");
             let _ = stream.read(&mut [0; 1]);
@@ -428,7 +428,7 @@ alone! {
         rustix::process::setrlimit(rustix::process::Resource::Nofile, few).expect("a low limit");
         let take_all = || std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect::<Vec<_>>();
         let mut all = take_all();
-        // It is made with the fewest descriptors that will do, of which none is in reserve.
+        // The process has just enough descriptors, and none in reserve.
         let mut reactor = std::iter::repeat_with(|| {
             all.pop();
             crate::Reactor::new(Options::default())

@@ -10,13 +10,13 @@ use arete::reactor::{Options, Reactor};
 
 use crate::{Scratch, alone, plain, run, shell, wait_for};
 
-/// Whether a process lives: a zombie does not.
+/// Returns whether a process lives. A zombie does not.
 fn lives(pid: &str) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| !stat.rsplit(") ").next().expect("fields").starts_with('Z'))
 }
 
-/// The states of our children.
+/// The states of this process's children.
 fn children() -> Vec<String> {
     let own = std::process::id().to_string();
     let stats = fs::read_dir("/proc").expect("/proc").flatten();
@@ -24,7 +24,7 @@ fn children() -> Vec<String> {
     stats.filter(|stat| stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)) == Some(&own)).collect()
 }
 
-/// What a script has written to a file, once it is a whole line.
+/// The content of a file that a script writes, once it is a whole line.
 fn line(path: &Path) -> String {
     let mut text = String::new();
     wait_for("a line in a file", || {
@@ -108,7 +108,7 @@ alone! {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         let low = rustix::process::Rlimit { current: Some(123), ..limit };
         rustix::process::setrlimit(rustix::process::Resource::Nofile, low).expect("a low limit");
-        // What the test itself was started with is open in its commands too.
+        // The commands inherit the descriptors that the test itself was started with.
         let count = Process::new("sh").args(["-c", "ls /proc/self/fd | wc -l"]).output().expect("it counts").stdout;
         let count = String::from_utf8(count).expect("a number");
         let (cwd, out_path) = (scratch.path("work/here"), scratch.path("results/x.out"));
@@ -146,7 +146,7 @@ alone! {
             Input::Begin => {
                 out.spawn(shell(&script));
             }
-            // Not at once: the group must be reachable later too.
+            // Not at once, because the group must be reachable later too.
             Input::Exited { child, exit } => {
                 assert_eq!(exit, Exit::Signal(Signal::KILL));
                 grandchild = line(&pid_file);
@@ -155,7 +155,7 @@ alone! {
             }
             Input::Deadline => match asked.take() {
                 Some(child) => {
-                    assert!(lives(&grandchild), "nobody has signalled it yet");
+                    assert!(lives(&grandchild), "it has not been signalled yet");
                     out.kill_group(child, Signal::TERM);
                     *wake = Some(now + Duration::from_millis(20));
                 }
@@ -229,7 +229,7 @@ alone! {
                 asked = Some(out.spawn(shell(&script)));
                 *wake = Some(now + Duration::from_millis(20));
             }
-            // Only the first is a child of ours.
+            // Only the first is a child of this process.
             Input::Deadline => match asked {
                 Some(child) if stopped() == 1 => {
                     asked = None;

@@ -1,4 +1,4 @@
-//! Standard output that nobody reads.
+//! Standard output without a reader.
 
 use std::io::{Read, Write};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! TLS on connections: who proves what, and that bytes and bounds stay what they are without it.
+//! TLS on connections: what each end proves, and that the bytes and the bounds are the same as without TLS.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -17,7 +17,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Stream
 
 use crate::{LIMIT, alone, connect, listening, run};
 
-/// An authority, and what it has signed.
+/// An authority, and the certificates that it has signed.
 struct Lab {
     root: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
@@ -62,7 +62,7 @@ impl Lab {
         self.client_with_chain_of(name, 0)
     }
 
-    /// The same, whose chain has more bytes than this that help nobody.
+    /// The same, with a chain of more than `bytes` bytes, which does not help the verification.
     fn client_with_chain_of(&self, name: &str, bytes: usize) -> Arc<ClientConfig> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let (mut chain, key) = self.sign(&[name]);
@@ -92,7 +92,7 @@ impl Lab {
         listening(Options { tls: Some(self.tls()), ..options })
     }
 
-    /// A client that does not use the reactor, with buffers that hold little.
+    /// A client that does not use the reactor, with small buffers.
     fn connect(&self, address: SocketAddr) -> StreamOwned<ClientConnection, TcpStream> {
         self.connect_with_chain_of(address, 0)
     }
@@ -108,7 +108,7 @@ fn contains(der: &[u8], name: &[u8]) -> bool {
     der.windows(name.len()).any(|window| window == name)
 }
 
-/// A connection whose buffers are as small as the system lets them be.
+/// A connection with the smallest buffers that the system allows.
 fn narrow(address: SocketAddr) -> TcpStream {
     use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
@@ -129,7 +129,7 @@ fn client_hello(lab: &Lab) -> Vec<u8> {
     hello
 }
 
-/// Waits until the other end has closed the connection, and gives what it had said.
+/// Waits until the other end has closed the connection, and returns what it had sent.
 fn until_closed(stream: &mut TcpStream) -> Vec<u8> {
     let (mut said, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
@@ -150,7 +150,7 @@ alone! {
             for size in [1, 63, 4095, 16_383, 16_384, 16_385, 65_537, 1_000_003] {
                 let sent: Vec<u8> = (0..size).map(|i| (i * 7 + i / 251) as u8).collect();
                 let mut stream = lab.connect(address);
-                // In pieces, so that neither end has to hold all of it.
+                // In pieces, so that neither end has to hold all bytes.
                 let mut got = Vec::new();
                 for piece in sent.chunks(10_000) {
                     stream.write_all(piece).expect("it writes");
@@ -185,7 +185,7 @@ alone! {
             thread::spawn(move || {
                 let mut got = Vec::new();
                 stream.write_all(b"x").expect("it says something");
-                // An end without a farewell would be an error.
+                // An end without a close alert would be an error.
                 stream.read_to_end(&mut got).expect("it reads to the end");
                 got
             })
@@ -203,7 +203,8 @@ alone! {
                     }
                 }
             }
-            // Closed only when the readers have had most of it: a closed connection lingers for a short time.
+            // Closed only when the readers have received most bytes, because a closed connection lingers for a short
+            // time.
             *wake = Some(now + Duration::from_millis(20));
             if conns.len() == 2 && !readers.iter().any(|reader| reader.is_finished()) && Rc::strong_count(&long) == 1 {
                 conns.drain(..).for_each(|conn| out.close(conn, "all is said"));
@@ -252,7 +253,7 @@ alone! {
             Input::Begin => {
                 let conn = out.connect(Address::Inet(address.to_string()));
                 out.send(conn, b"early".as_slice().into());
-                // Closed before it stands: what was said goes out all the same.
+                // Closed before the handshake is complete. The bytes that were sent before are still delivered.
                 let other = out.connect(Address::Inet(address.to_string()));
                 out.send(other, b"and gone".as_slice().into());
                 out.close(other, "it has said all");
@@ -346,7 +347,7 @@ alone! {
         run(reactor, |_, input, out, _| match input {
             Input::Accepted { .. } => accepted += 1,
             Input::Received { .. } => out.exit(0),
-            Input::Closed { reason, .. } if accepted == 0 => panic!("nobody knew it: {reason}"),
+            Input::Closed { reason, .. } if accepted == 0 => panic!("no authority has signed it: {reason}"),
             _ => {}
         });
         assert_eq!(accepted, 1);

@@ -1,4 +1,4 @@
-//! Barriers and syncs: what each of the originals and peers gets wrong, by name.
+//! Barriers and syncs: named cases that the original programs, or comparable programs, get wrong.
 
 use std::fmt::Write as _;
 
@@ -43,7 +43,7 @@ impl Room {
         Room { world, outputs: vec![server] }
     }
 
-    /// A client starts; its host is that of its member's number: `c2` is on host 2.
+    /// Starts a client on the host with its member's number: `c2` on host 2.
     fn client(&mut self, member: &str, meet: &str) -> usize {
         let (word, rest) = meet.split_once(' ').expect("barrier NAME or sync NAME");
         let host = member[1..2].parse().expect("a member is called c and a digit");
@@ -57,7 +57,7 @@ impl Room {
         self.world.nodes[client].exit
     }
 
-    /// Waits until these have exited; gives their statuses.
+    /// Waits until these have exited, and returns their statuses.
     fn ends(&mut self, clients: &[usize]) -> Vec<u8> {
         let over = |world: &World| clients.iter().all(|client| world.nodes[*client].exit.is_some());
         if !self.world.run_until(5 * MINUTE, over) {
@@ -71,7 +71,7 @@ impl Room {
         lines.join("\n")
     }
 
-    /// What a client printed for people.
+    /// The lines that a client printed for people.
     fn says(&self, client: usize) -> String {
         String::from_utf8_lossy(&self.world.nodes[client].printed).into_owned()
     }
@@ -112,7 +112,7 @@ fn who_was_cut_off_at_the_release_is_released_when_it_is_back() {
     let first = room.client("c1", "barrier up members=c1,c2");
     room.wait(SECOND);
     let second = room.client("c2", "barrier up members=c1,c2");
-    // The last to arrive is told so; then the other is cut off, with its release on the way.
+    // The last member gets its release. Then the other one is cut off, with its release on the way.
     let released = room.world.run_until(MINUTE, |world| world.nodes[second].exit.is_some() || world.now > 5 * SECOND);
     assert!(released);
     room.world.partition(CONTROLLER, 1);
@@ -127,7 +127,7 @@ fn a_loss_is_noticed_while_a_barrier_waits_and_is_named() {
     let dead = room.client("c1", "barrier up members=c1,c2,c3");
     let waits = room.client("c2", "barrier up members=c1,c2,c3");
     room.wait(2 * SECOND);
-    // It says nothing any more, and nobody closes its connection.
+    // It sends nothing any more, and its connection is not closed.
     room.world.pause(dead);
     let begun = room.world.now;
     assert_eq!(room.ends(&[waits]), [5]);
@@ -346,7 +346,8 @@ fn who_is_named_by_one_of_those_who_disagree_is_told_so_when_it_comes() {
     assert!(room.says(late).contains(said), "{}", room.says(late));
 }
 
-/// Two wait for a count of three, silent for longer than their freshness; one of them does not answer at first.
+/// Two members wait for a count of three, silent for longer than their freshness. One of them does not answer at
+/// first.
 fn two_of_three(meet: &str) -> (Room, usize, usize) {
     let mut room = Room::open();
     let [silent, waits] = ["c1", "c2"].map(|member| room.client(member, meet));
@@ -419,7 +420,7 @@ fn six_and_four_are_ten_when_any_five_shall_meet() {
     room.wait(2 * SECOND);
     room.world.pause(all[0]);
     room.wait(MILLISECOND * 1_500);
-    // Two come while a sign of life of the first four is awaited.
+    // Two members arrive while the controller waits for a sign of life of the first four.
     all.extend(["c5", "c6"].map(|member| room.client(member, meet)));
     room.wait(MILLISECOND * 500);
     room.world.resume(all[0]);

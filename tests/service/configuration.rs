@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::common::{Ended, Needed, Pki, Place, is_root, skip};
 
-/// What is wrong with this configuration of a slave.
+/// The problem with this configuration of a slave.
 #[track_caller]
 fn wrong(place: &Place, text: &str) -> Ended {
     place.write("slave.json", text);
@@ -59,7 +59,7 @@ fn the_command_line_wins_over_the_configuration() {
         place.arete(["controller", "--config", "controller.json", "--listen", "127.0.0.1:0", "--insecure"]).start();
     controller.wait_for_output("listening on 127.0.0.1:");
     let address = controller.stdout().trim_start_matches("listening on ").trim().to_owned();
-    // What only the file says holds.
+    // Options that only the file has are used.
     let data = format!("\"{}\"", "x".repeat(2000));
     let sync = place.arete(["sync", "s", "--count", "1", "--data", &data, "--as", "a", "--controller", &address]);
     sync.run().exits_with(1).complains(&["a value has at most 1024 bytes"]);
@@ -94,7 +94,7 @@ fn a_slave_that_a_run_starts_here_reads_no_configuration() {
         "slaves": {"x": ["s"]}}"#,
     );
     place.program(hides(&format!("{arete} run test.json"))).run().exits_with(0);
-    // Nobody who is told to read a file goes on without.
+    // If a configuration file cannot be read, the program does not start without it.
     let unread = place.write("etc/arete/slave.json", "{}");
     fs::set_permissions(unread, fs::Permissions::from_mode(0o000)).expect("a mode can be set");
     let nobody = format!("setpriv --reuid 65534 --clear-groups {arete} slave");
@@ -185,7 +185,7 @@ fn a_check_says_all_that_is_wrong_and_what_to_do_about_it() {
         .complains(&["the name no.such.host.invalid cannot be looked up", "use its address"]);
     fs::set_permissions(n1.join("key.pem"), fs::Permissions::from_mode(0o644)).expect("a mode can be set");
     check(&["--name", "n1", "--controller", &address], &n1).complains(&["chmod 600"]);
-    // Another authority's.
+    // A certificate of another authority.
     place.arete(["pki", "init", "other"]).run().exits_with(0);
     place.arete(["pki", "issue", "other", "n1"]).run().exits_with(0);
     check(&["--name", "n1", "--controller", &address], &place.path("other/n1"))
