@@ -1,4 +1,4 @@
-//! What a person at a terminal sees of a run or a ring, and does to it.
+//! A run or a ring on a terminal: the output, and the keys.
 
 #![forbid(unsafe_code)]
 
@@ -6,7 +6,7 @@ mod common;
 
 use common::{Needed, Place, Program, SOON, missing, python, repository, skip};
 
-/// Runs `arete run` on a terminal; `mood` says what the person there does, see `common/pty.py`.
+/// Runs `arete run` on a terminal. `mood` selects what the person there does, see `common/pty.py`.
 fn on_a_terminal<'a>(place: &'a Place, size: &str, mood: &str, args: &[&str]) -> Program<'a> {
     arete_on_a_terminal(place, size, mood, "run", args)
 }
@@ -18,7 +18,7 @@ fn arete_on_a_terminal<'a>(place: &'a Place, size: &str, mood: &str, subcommand:
     place.program(command)
 }
 
-/// What stands on an endless screen after all this has been shown. Knows what arete uses of a terminal, and no more.
+/// The content of an endless screen after this output. It knows only the control sequences that arete uses.
 #[track_caller]
 fn screen(shown: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
@@ -53,7 +53,7 @@ fn put(text: &str, lines: &mut Vec<String>, at: &mut usize) {
     }
 }
 
-/// Whether a test can be done; says so when it cannot.
+/// Returns whether a test is possible. If not, prints that it is skipped.
 fn is_possible(test: &str) -> bool {
     let missing = missing(&["python3"]);
     if let Some(why) = &missing {
@@ -66,7 +66,7 @@ fn relay() -> String {
     repository().join("examples/relay.json").display().to_string()
 }
 
-/// A picture has been drawn, and nothing of it stands there any more; the summary does.
+/// A picture was drawn and removed completely, and the summary is on the screen.
 #[track_caller]
 fn assert_drawn_and_erased(shown: &str) {
     let drawn = shown.matches("slaves connected").count();
@@ -156,7 +156,7 @@ fn the_demo_of_the_ring_is_a_table_until_ctrl_c_is_typed() {
         arete_on_a_terminal(&place, "100x30", "interrupt:: 3.14159", "ring", &args).run().exits_with(130).stdout;
     let screen = screen(&ended);
     let title: Vec<_> = screen.iter().filter(|line| line.starts_with("token ")).collect();
-    assert!(title.len() == 1 && title[0].contains(": 3.14159"), "the table stands there once: {screen:#?}");
+    assert!(title.len() == 1 && title[0].contains(": 3.14159"), "the table is on the screen once: {screen:#?}");
     for node in 1..=3 {
         let row = screen.iter().filter(|line| line.contains("  127.0.") && line.starts_with(&format!("node{node}")));
         assert_eq!(row.count(), 1, "{screen:#?}");

@@ -1,5 +1,5 @@
-//! What people type, and where what they are told is printed: standard output that takes nothing, terminals that obey nothing,
-//! addresses that nobody can reach, values that are almost JSON.
+//! Typed mistakes, and the streams on which messages are printed: standard output that is full, terminals without
+//! control sequences, unreachable addresses, values that are almost JSON.
 
 #![forbid(unsafe_code)]
 
@@ -20,7 +20,7 @@ const TEST: &str = r#"{
 }
 "#;
 
-/// A controller that takes tests, and where it listens.
+/// A controller that takes tests, and its address.
 fn controller(place: &Place) -> (Running<'_>, String) {
     let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
     let address = format!("127.0.0.1:{port}");
@@ -31,7 +31,7 @@ fn controller(place: &Place) -> (Running<'_>, String) {
     (controller, address)
 }
 
-/// Runs `arete WORDS` by a shell, with `redirect` behind it.
+/// Runs `arete WORDS` in a shell, followed by `redirect`.
 fn by_shell<'a>(place: &'a Place, words: &str, redirect: &str) -> common::Program<'a> {
     let mut command = Command::new("bash");
     let arete = env!("CARGO_BIN_EXE_arete");
@@ -39,7 +39,7 @@ fn by_shell<'a>(place: &'a Place, words: &str, redirect: &str) -> common::Progra
     place.program(command)
 }
 
-/// Every command that prints, at a controller, a test file, a lab of certificates and a results directory that are there.
+/// Every command that prints, with an existing controller, test file, directory of certificates, and results.
 fn that_print(address: &str) -> Vec<String> {
     let there = format!("--controller {address}");
     let own = [
@@ -86,7 +86,7 @@ fn that_print(address: &str) -> Vec<String> {
     own.iter().map(|words| (*words).to_owned()).chain(at_controller).collect()
 }
 
-/// What the commands of [`that_print`] need.
+/// Makes everything that the commands of [`that_print`] need.
 fn prepare(place: &Place, address: &str) {
     place.write("t.json", TEST);
     place.arete(["pki", "init", "lab"]).run().exits_with(0);
@@ -179,7 +179,7 @@ fn an_address_that_nobody_can_reach_is_wrong_usage_wherever_it_is_written() {
         wrong(&["slave", "--check", "--controller", address, "--insecure"]);
         place.write("slave.json", format!("{{\"controller\": {address:?}, \"insecure\": true}}"));
         wrong(&["slave", "--config", "slave.json", "--name", "a", "--dir", "d"]);
-        // A path is a socket where operators ask.
+        // A path is a socket for operators.
         if !address.contains('/') {
             wrong(&["status", "--controller", address, "--insecure"]);
             wrong(&["run", "t.json", "--controller", address, "--insecure"]);

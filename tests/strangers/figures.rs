@@ -1,4 +1,4 @@
-//! What TLS costs, printed.
+//! The cost of TLS, printed.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,13 +9,13 @@ use crate::common::{Pki, Place, SOON, wait_for};
 use crate::controller;
 use crate::peer::Identity;
 
-/// How many idle members are counted.
+/// The number of idle members.
 const IDLE: usize = 200;
 
-/// How many handshakes are made for the figure.
+/// The number of measured handshakes.
 const HANDSHAKES: u32 = 300;
 
-/// How many members meet, and how often.
+/// The number of members that meet, and of meetings.
 const MEMBERS: usize = 100;
 const ROUNDS: u64 = 200;
 
@@ -57,7 +57,7 @@ fn what_an_idle_member_and_a_handshake_cost_is_shown() {
     wait_for(SOON, "the controller to be alive", || memory(server.pid()) > 0);
 }
 
-/// Says what joins a member, and waits for the welcome.
+/// Sends the join of a member, and waits for the welcome.
 fn join(mut stream: impl Read + Write, member: usize) -> impl Read + Write {
     let line = format!(
         "{{\"type\":\"join\",\"protocol\":1,\"version\":\"x\",\"incarnation\":\"i{member}\",\"room\":\"r\",\"member\":\"m#{member}\"}}\n"
@@ -67,7 +67,7 @@ fn join(mut stream: impl Read + Write, member: usize) -> impl Read + Write {
     stream
 }
 
-/// The median time from the first arrival that is said to the last verdict that is heard.
+/// The median time from the first arrival to the last verdict.
 fn median_round(mut members: Vec<impl Read + Write>) -> Duration {
     let mut rounds = Vec::new();
     for round in 1..=ROUNDS {
