@@ -67,8 +67,8 @@ fn can_trace(test: &str) -> bool {
 }
 
 #[test]
-fn nobody_else_is_touched_where_proc_is_of_another_pid_namespace_and_that_is_said() {
-    let name = "nobody_else_is_touched_where_proc_is_of_another_pid_namespace_and_that_is_said";
+fn no_other_process_is_killed_where_proc_is_of_another_pid_namespace_and_that_is_reported() {
+    let name = "no_other_process_is_killed_where_proc_is_of_another_pid_namespace_and_that_is_reported";
     if !can_unshare(name, &["--pid", "--fork"]) {
         return;
     }
@@ -88,7 +88,7 @@ fn nobody_else_is_touched_where_proc_is_of_another_pid_namespace_and_that_is_sai
     assert!(ended.stdout.contains("\nexit 1\n"), "the command was killed, not the run: {}", ended.stdout);
     let warning = "/proc is not of this pid namespace";
     let warned = place.events("results").into_iter().filter(|event| event.to_string().contains(warning));
-    assert_eq!(warned.count(), 1, "it is said once");
+    assert_eq!(warned.count(), 1, "it is reported once");
     assert!(ended.stdout.contains(warning), "it is in the report: {}", ended.stdout);
     assert!(!ended.stdout.contains("cannot be killed"), "what stays in its group is ended: {}", ended.stdout);
     place.assert_nothing_left();
@@ -110,8 +110,8 @@ fn a_run_in_a_new_pid_namespace_with_its_own_proc_leaves_nothing() {
 }
 
 #[test]
-fn a_run_whose_slaves_cannot_come_ends_in_their_last_words() {
-    let name = "a_run_whose_slaves_cannot_come_ends_in_their_last_words";
+fn a_run_with_slaves_that_cannot_connect_ends_with_their_last_lines() {
+    let name = "a_run_with_slaves_that_cannot_connect_ends_with_their_last_lines";
     if !can_unshare(name, &["--net"]) {
         return;
     }
@@ -130,8 +130,8 @@ fn a_run_whose_slaves_cannot_come_ends_in_their_last_words() {
 }
 
 #[test]
-fn a_run_whose_slaves_are_filtered_ends_too() {
-    let name = "a_run_whose_slaves_are_filtered_ends_too";
+fn a_run_with_filtered_slaves_ends_too() {
+    let name = "a_run_with_filtered_slaves_ends_too";
     if let Some(why) = missing(&["nft", "ip"]) {
         return skip(name, &why, Needed::InCi);
     }
@@ -169,8 +169,8 @@ fn a_file_system_without_locks_is_worked_on_with_a_warning() {
 }
 
 #[test]
-fn what_the_system_refuses_of_a_new_process_is_named() {
-    if !can_trace("what_the_system_refuses_of_a_new_process_is_named") {
+fn a_refused_system_call_of_a_new_process_is_named() {
+    if !can_trace("a_refused_system_call_of_a_new_process_is_named") {
         return;
     }
     for (refused, said) in [
@@ -199,8 +199,8 @@ fn what_the_system_refuses_of_a_new_process_is_named() {
 }
 
 #[test]
-fn a_limit_of_open_files_that_the_system_does_not_tell_is_no_end() {
-    if !can_trace("a_limit_of_open_files_that_the_system_does_not_tell_is_no_end") {
+fn an_unknown_limit_of_open_files_does_not_end_the_program() {
+    if !can_trace("an_unknown_limit_of_open_files_does_not_end_the_program") {
         return;
     }
     let place = Place::new("no-limit");

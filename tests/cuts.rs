@@ -103,8 +103,8 @@ fn start<'a>(place: &'a Place, lab: &Lab) -> (Running<'a>, Vec<Running<'a>>) {
 }
 
 #[test]
-fn what_slaves_do_whose_networks_break_at_random_is_counted_once() {
-    let test = "what_slaves_do_whose_networks_break_at_random_is_counted_once";
+fn the_actions_of_slaves_count_once_although_their_networks_break_at_random() {
+    let test = "the_actions_of_slaves_count_once_although_their_networks_break_at_random";
     let Some(lab) = Lab::new(test, &["controller", "a", "b", "c", "d"]) else { return };
     let place = Place::new("cuts");
     let (mut controller, slaves) = start(&place, &lab);

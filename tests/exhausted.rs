@@ -32,13 +32,13 @@ fn in_a_namespace<'a>(place: &'a Place, test: &str, script: &str) -> Option<comm
 }
 
 #[test]
-fn a_command_for_which_there_is_no_process_fails_its_entry_and_nothing_else() {
-    let test = "a_command_for_which_there_is_no_process_fails_its_entry_and_nothing_else";
+fn without_a_free_process_a_command_fails_its_entry_and_nothing_else() {
+    let test = "without_a_free_process_a_command_fails_its_entry_and_nothing_else";
     if !is_root() || !have("setpriv") || !have("prlimit") {
         return skip(test, "it needs root, setpriv and prlimit to be another user with few processes", Needed::Nowhere);
     }
     let place = Place::new("no-process");
-    place.give_to_everybody();
+    place.make_writable_for_all();
     // The controller and the slave are two processes. Two of the three commands can still be started.
     let sleeps = [("first", 2), ("second", 1), ("third", 1)]
         .map(|(name, time)| format!(r#"{{ "name": "{name}", "at": 0, "shell": "exec sleep {time}" }}"#));
@@ -85,8 +85,8 @@ fn without_a_shell_or_its_directory_a_command_fails_its_entry_with_the_reason() 
 }
 
 #[test]
-fn a_slave_whose_disk_is_full_cannot_take_part_and_says_why() {
-    let test = "a_slave_whose_disk_is_full_cannot_take_part_and_says_why";
+fn a_slave_with_a_full_disk_cannot_take_part_and_reports_why() {
+    let test = "a_slave_with_a_full_disk_cannot_take_part_and_reports_why";
     let place = Place::new("slave-full");
     place.write("large", vec![b'x'; 300_000]);
     let entry = r#"{ "name": "x", "at": 0, "shell": "true", "use_resources": ["r"] }"#;

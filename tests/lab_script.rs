@@ -99,8 +99,8 @@ impl Drop for Script {
 }
 
 #[test]
-fn a_lab_comes_up_runs_tests_loses_a_slave_and_goes_without_a_trace() {
-    let test = "a_lab_comes_up_runs_tests_loses_a_slave_and_goes_without_a_trace";
+fn a_lab_starts_runs_tests_loses_a_slave_and_is_removed_completely() {
+    let test = "a_lab_starts_runs_tests_loses_a_slave_and_is_removed_completely";
     let Some(lab) = Script::new("lab-script", test) else { return };
     assert!(lab.says(&["up", "2"]).contains("node2        10.88.0.12"));
     lab.wait_for_slaves(2);
@@ -160,7 +160,7 @@ fn a_user_without_privileges_has_a_lab_too() {
     if let Some(why) = missing(&["setpriv"]) {
         return skip(test, &why, Needed::InCi);
     }
-    lab.place.give_to_everybody();
+    lab.place.make_writable_for_all();
     let copy = |from: PathBuf, to: &str| std::fs::copy(from, lab.place.path(to)).expect("files can be copied");
     copy(repository().join("examples/lab"), "lab");
     copy(env!("CARGO_BIN_EXE_arete").into(), "arete");
@@ -204,8 +204,8 @@ fn a_ring_passes_its_token_round() {
 }
 
 #[test]
-fn what_is_asked_in_vain_says_what_to_do() {
-    let Some(lab) = Script::new("lab-vain", "what_is_asked_in_vain_says_what_to_do") else { return };
+fn a_verb_that_fails_prints_what_to_do() {
+    let Some(lab) = Script::new("lab-vain", "a_verb_that_fails_prints_what_to_do") else { return };
     lab.verb(&["status"]).run().exits_with(1).complains(&["no lab is up: ", " up makes one"]);
     lab.verb(&[]).run().exits_with(2).complains(&["examples/lab up [N]", "examples/lab down"]);
     lab.verb(&["upp"]).run().exits_with(2).complains(&["there is no verb upp", "examples/lab up [N]"]);

@@ -77,7 +77,7 @@ impl Peer {
 
     fn next(&mut self) -> String {
         let mut line = String::new();
-        self.reader.read_line(&mut line).expect("the controller says something");
+        self.reader.read_line(&mut line).expect("the controller sends a line");
         line
     }
 
@@ -88,7 +88,7 @@ impl Peer {
 }
 
 #[test]
-fn who_fills_the_memory_is_refused_while_others_meet_and_the_controller_keeps_to_it() {
+fn a_member_that_fills_the_memory_is_refused_while_others_meet_and_the_limit_holds() {
     let place = Place::new("memory");
     let memory = 64 * MIB;
     let (controller, address) = controller(&place, &["--value-max", "4MiB", "--memory-max", "64MiB"]);
@@ -115,7 +115,7 @@ fn who_fills_the_memory_is_refused_while_others_meet_and_the_controller_keeps_to
 }
 
 #[test]
-fn maps_that_nobody_reads_or_has_heard_count_and_who_comes_back_gets_its_verdict() {
+fn unread_and_unconfirmed_maps_count_and_a_returning_member_gets_its_verdict() {
     let place = Place::new("unread");
     let memory = 64 * MIB;
     let (controller, address) = controller(&place, &["--value-max", "4MiB", "--memory-max", "64MiB"]);

@@ -120,7 +120,7 @@ fn without(options: &BTreeSet<String>, others: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_option_is_told_on_the_page_of_its_subcommand_and_every_option_there_exists() {
+fn every_option_is_on_the_page_of_its_subcommand_and_every_option_there_exists() {
     let place = Place::new("manual");
     for (page, subcommands) in subcommands_by_page(&place) {
         let helps = subcommands.iter().map(|name| whole_help(&place, &[name]));
@@ -171,7 +171,7 @@ fn assert_the_same_options(page: &Path, how: &str, of_page: &BTreeSet<String>, o
 }
 
 #[test]
-fn the_page_of_the_ring_tells_of_each_of_its_subcommands() {
+fn the_page_of_the_ring_describes_each_of_its_subcommands() {
     let place = Place::new("ring-manual");
     let page = read(&repository().join("man/arete-ring.8"));
     for subcommand in listed_below(&help(&place, &["ring", "--help"]), "Commands:") {
@@ -183,7 +183,7 @@ fn the_page_of_the_ring_tells_of_each_of_its_subcommands() {
 const OF_STATUS: [&str; 5] = ["status", "runs", "attach", "stop", "results"];
 
 #[test]
-fn the_page_of_the_status_tells_of_all_that_looks_after_runs() {
+fn the_page_of_the_status_describes_all_subcommands_about_runs() {
     let page = read(&repository().join("man/arete-status.1"));
     for subcommand in OF_STATUS {
         assert!(page.lines().any(|line| line == format!(".Ss arete {subcommand}")), "{subcommand}");
@@ -211,7 +211,7 @@ fn references(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_pages_point_to_each_other_and_to_no_page_that_is_not_there() {
+fn the_pages_refer_to_each_other_and_to_existing_pages_only() {
     let see_also = |page: &Path| references(&section(&read(page), "SEE ALSO"));
     for page in pages() {
         let name = page.file_name().and_then(|name| name.to_str()).expect("a page has a name").to_owned();
@@ -311,7 +311,7 @@ fn helped(place: &Place, programs: &[(&str, Option<&str>)], args: &[&str]) -> En
 }
 
 #[test]
-fn help_has_man_show_the_page_or_mandoc_or_says_what_to_install() {
+fn help_shows_the_page_with_man_or_mandoc_or_names_what_to_install() {
     let place = Place::new("viewers");
     let cat = "#!/bin/sh\necho \"shown by ${0##*/}\"\nwhile read -r line; do echo \"$line\"; done <\"$2\"\n";
     let ended = helped(&place, &[("man", Some(cat)), ("mandoc", Some(cat))], &["help", "sync"]).exits_with(0);
@@ -398,8 +398,8 @@ fn these_tests_can_fail() {
 
 #[test]
 fn the_readme_and_the_ci_run_the_same_test_command() {
-    let readme = fs::read_to_string(repository().join("README.md")).expect("README.md is there");
-    let ci = fs::read_to_string(repository().join(".ci/run")).expect(".ci/run is there");
+    let readme = fs::read_to_string(repository().join("README.md")).expect("README.md exists");
+    let ci = fs::read_to_string(repository().join(".ci/run")).expect(".ci/run exists");
     let last = ci.lines().rfind(|line| line.starts_with("step ")).expect(".ci/run takes steps");
     let command = last.trim_start_matches("step ");
     let told = readme.lines().any(|line| line.trim_start_matches([' ', '$']) == command);

@@ -55,7 +55,7 @@ fn a_run_with_25000_files_is_fetched() {
 }
 
 #[test]
-fn what_cannot_be_fetched_is_not_shipped_and_said_to_be_so() {
+fn files_that_cannot_be_fetched_are_reported_and_not_shipped() {
     let place = Place::new("files-names");
     let (_controller, address) = controller(&place);
     let _slave = place.arete(["slave", "--controller", &address, "--name", "a", "--dir", "w"]).start();

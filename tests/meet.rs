@@ -122,7 +122,7 @@ fn the_barrier_of_the_examples_passes_on_two_hosts() {
     let test = "the_barrier_of_the_examples_passes_on_two_hosts";
     let Some(lab) = Lab::new(test, &["controller", "server", "client"]) else { return };
     let place = Place::new("meet-example");
-    let example = std::fs::read(repository().join("examples/barrier.json")).expect("the example is there");
+    let example = std::fs::read(repository().join("examples/barrier.json")).expect("the example exists");
     Meeting::start(&place, &lab, example, &["server", "client"]).passes();
     let map = place.read("results/server/addresses.out");
     assert_eq!(place.read("results/client/talk.out"), format!("talking to {map}"));
@@ -169,8 +169,8 @@ fn median(mut of: Vec<Duration>) -> Duration {
 }
 
 #[test]
-fn harmonized_and_plain_releases_reach_everybody_and_their_skews_are_shown() {
-    let test = "harmonized_and_plain_releases_reach_everybody_and_their_skews_are_shown";
+fn harmonized_and_plain_releases_reach_all_members_and_their_skews_are_printed() {
+    let test = "harmonized_and_plain_releases_reach_all_members_and_their_skews_are_printed";
     if let Some(why) = missing(&["python3"]) {
         return skip(test, &why, Needed::InCi);
     }

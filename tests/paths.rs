@@ -52,7 +52,7 @@ fn as_other<'a>(place: &'a Place, args: &[&str]) -> common::Program<'a> {
 }
 
 #[test]
-fn a_run_that_writes_more_than_it_may_ship_passes_at_once_and_says_where_the_rest_is() {
+fn a_run_that_writes_more_than_it_may_ship_passes_at_once_and_names_the_place_of_the_rest() {
     let place = Place::new("output-max");
     place.write("t.json", test_of(r#""shell": "seq 1 300000""#, ""));
     let words = ["run", "t.json", "--results", "results", "--output-max", "100000"];
@@ -96,7 +96,7 @@ fn more_files_than_a_list_once_had_are_brought_up_to_the_limit() {
 }
 
 #[test]
-fn what_collect_cannot_bring_is_named() {
+fn files_that_collect_cannot_fetch_are_named() {
     let place = Place::new("collect-unfit");
     let make = "mkfifo a.log; ln -s /etc/hostname b.log; ln -s nowhere c.log; echo d > d.log; ln -s d.log e.log; \
                 touch $(printf 'f\\\\351.log')";
@@ -129,7 +129,7 @@ fn a_test_with_a_resource_runs_where_no_name_is_text() {
 }
 
 #[test]
-fn directories_that_commands_are_told_as_text_must_be_text_and_the_message_names_them() {
+fn directories_in_variables_of_commands_must_be_text_and_the_message_names_them() {
     let place = Place::new("latin-told");
     let here = latin(&place);
     place.write("t.json", test_of(r#""shell": "true""#, ""));
@@ -195,7 +195,7 @@ fn a_slave_puts_its_socket_into_the_next_place_that_it_can_use() {
     for (nr, runtime) in [OsString::from(&long), "roots".into(), OsStr::from_bytes(LATIN).to_owned()].iter().enumerate()
     {
         let place = Place::new(&format!("sockets-{nr}"));
-        place.give_to_everybody();
+        place.make_writable_for_all();
         let runtime = place.path(runtime);
         fs::create_dir_all(&runtime).expect("it can be made");
         if nr != 1 {
@@ -211,7 +211,7 @@ fn a_slave_puts_its_socket_into_the_next_place_that_it_can_use() {
 }
 
 #[test]
-fn a_slave_that_finds_no_place_for_its_socket_says_what_is_wrong_with_each_and_the_run_repeats_it() {
+fn a_slave_without_a_place_for_its_socket_reports_each_problem_and_the_run_repeats_them() {
     if !is_root() || !have("unshare") {
         return skip("a_slave_that_finds_no_place", "it needs root and unshare", Needed::Nowhere);
     }
@@ -244,7 +244,7 @@ fn directories_that_may_not_be_written_are_removed_all_the_same() {
         return skip("directories_that_may_not_be_written", "it needs root and setpriv", Needed::Nowhere);
     }
     let place = Place::new("read-only");
-    place.give_to_everybody();
+    place.make_writable_for_all();
     let lock = "mkdir -p deep/er; touch deep/er/file; chmod 555 deep/er; chmod 0 deep; chmod 555 .";
     place.write("t.json", test_of(&format!(r#""shell": "{lock}""#), ""));
     let mut controller = place.arete(["controller", "--listen", "127.0.0.1:0", "--state-dir", "state"]).start();
@@ -262,7 +262,7 @@ fn directories_that_may_not_be_written_are_removed_all_the_same() {
 }
 
 #[test]
-fn a_byte_order_mark_is_no_part_of_a_text_and_utf_16_is_called_so() {
+fn a_byte_order_mark_is_skipped_and_utf_16_is_named() {
     let place = Place::new("mark");
     let good = test_of(r#""shell": "true""#, "");
     place.write("t.json", format!("\u{feff}{good}"));
@@ -281,13 +281,13 @@ fn a_byte_order_mark_is_no_part_of_a_text_and_utf_16_is_called_so() {
 }
 
 #[test]
-fn a_file_called_latest_is_left_alone_and_that_is_said() {
+fn a_file_called_latest_is_kept_and_reported() {
     let place = Place::new("latest");
     place.write("t.json", test_of(r#""shell": "true""#, ""));
     place.write("results/latest", "mine");
     place.arete(["run", "t.json"]).run().exits_with(0).complains(&["results/latest is not a symbolic link"]);
     assert_eq!(place.read("results/latest"), "mine");
-    fs::remove_file(place.path("results/latest")).expect("it is there");
+    fs::remove_file(place.path("results/latest")).expect("it exists");
     let ended = place.arete(["run", "t.json"]).run().exits_with(0);
     assert!(ended.stderr.is_empty() && place.path("results/latest/summary.json").is_file(), "{}", ended.stderr);
 }

@@ -163,7 +163,7 @@ fn a_client_written_from_the_page_alone_takes_part_in_a_run() {
 }
 
 #[test]
-fn a_hello_that_nobody_can_answer_is_turned_away_for_good() {
+fn an_invalid_hello_is_refused_for_good() {
     let place = Place::new("hello");
     let (_run, address) = listen(&place, TEST);
     let version = concat!("arete ", env!("CARGO_PKG_VERSION"));
@@ -194,7 +194,7 @@ fn a_hello_that_nobody_can_answer_is_turned_away_for_good() {
 }
 
 #[test]
-fn what_is_no_message_ends_its_connection_and_no_other() {
+fn a_malformed_line_ends_its_connection_and_no_other() {
     let place = Place::new("garbage");
     let (_run, address) = listen(&place, TEST);
     let mut witness = Peer::slave(address, "b");
@@ -225,7 +225,7 @@ fn what_is_no_message_ends_its_connection_and_no_other() {
 }
 
 #[test]
-fn a_total_that_is_said_again_counts_once() {
+fn a_repeated_total_counts_once() {
     let place = Place::new("totals");
     let (run, address) = listen(&place, TEST);
     let (mut a, mut b) = started(address);
@@ -279,7 +279,7 @@ fn a_total_that_is_said_again_counts_once() {
 }
 
 #[test]
-fn output_that_is_said_again_is_kept_once() {
+fn repeated_output_is_kept_once() {
     let place = Place::new("output");
     let (_run, address) = listen(&place, TEST);
     let (mut a, _b) = started(address);
@@ -307,7 +307,7 @@ fn a_file_that_a_slave_does_not_ship_is_not_kept() {
 }
 
 #[test]
-fn a_report_that_leaves_a_number_out_ends_the_connection_and_one_said_again_is_recorded_once() {
+fn a_gap_in_reports_ends_the_connection_and_a_repeated_report_is_recorded_once() {
     let place = Place::new("reports");
     let (_run, address) = listen(&place, TEST);
     let (mut a, _b) = started(address);

@@ -96,7 +96,7 @@ fn another_command_shows_it() {
 }
 
 #[test]
-fn the_command_says_it_with_arete_ready() {
+fn the_command_reports_it_with_arete_ready() {
     let place = Place::new("ready-said");
     passes(&place, "arete ready && arete ready && exec sleep 60", json!({ "notify": true }));
     let place = Place::new("ready-unsaid");
@@ -105,8 +105,8 @@ fn the_command_says_it_with_arete_ready() {
 }
 
 #[test]
-fn the_command_says_it_as_a_service_of_systemd_does() {
-    if without("the_command_says_it_as_a_service_of_systemd_does", &["systemd-notify", "python3"]) {
+fn the_command_reports_it_as_a_service_of_systemd_does() {
+    if without("the_command_reports_it_as_a_service_of_systemd_does", &["systemd-notify", "python3"]) {
         return;
     }
     for (nr, how) in ["systemd-notify --ready --status=up", "systemd-notify --no-block --ready"].iter().enumerate() {
@@ -126,7 +126,7 @@ time.sleep(60)
 }
 
 #[test]
-fn who_exits_before_it_is_ready_has_failed() {
+fn a_command_that_exits_before_it_is_ready_has_failed() {
     let place = Place::new("ready-exited");
     let (code, entries) = run(&place, "exit 4", json!({ "notify": true }));
     assert_eq!((code, &entries["srv"][0]["outcome"]), (1, &json!("failed")), "{entries}");

@@ -204,14 +204,14 @@ fn the_manual_states_the_bounds_of_handshakes() {
     use arete::reactor::{HANDSHAKE_MAX, HANDSHAKE_WITHIN, HANDSHAKES_MAX};
     let (page, security) = (read("man/arete.1"), read("SECURITY.md"));
     let said = format!("A TLS handshake may take {} seconds and {HANDSHAKE_MAX} bytes.", HANDSHAKE_WITHIN.as_secs());
-    assert!(page.contains(&said), "man/arete.1 does not say {said:?}");
+    assert!(page.contains(&said), "man/arete.1 does not contain {said:?}");
     assert!(page.contains(&format!("{HANDSHAKES_MAX} may go on at once")));
     let said = format!(
         "({} s), a byte limit ({} KiB), and at most {HANDSHAKES_MAX}",
         HANDSHAKE_WITHIN.as_secs(),
         HANDSHAKE_MAX >> 10
     );
-    assert!(security.contains(&said), "SECURITY.md does not say {said:?}");
+    assert!(security.contains(&said), "SECURITY.md does not contain {said:?}");
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn commands_poke_notify_and_wait() {
     assert_eq!(place.summary("results")["triggers"]["hits"]["notified"], 3);
     for entry in ["nothing", "unknown", "no-entry"] {
         let said = place.read(format!("results/s0/{entry}.err"));
-        assert!(said.starts_with("arete: "), "{entry} says {said:?}");
+        assert!(said.starts_with("arete: "), "{entry} prints {said:?}");
     }
     assert_all_is_clean(&place);
 }
@@ -134,7 +134,7 @@ fn a_failed_entry_fails_the_test_and_is_named() {
 }
 
 #[test]
-fn a_command_that_made_itself_a_daemon_is_gone_after_the_run() {
+fn a_command_that_became_a_daemon_has_ended_after_the_run() {
     let place = Place::new("daemon");
     let daemon = r#"{"name": "daemon", "at": 0, "shell": "setsid sh -c 'trap \"\" TERM HUP; touch up; while :; do sleep 1; done' </dev/null >/dev/null 2>&1 & while [ ! -e up ]; do sleep 0.05; done"}"#;
     let text = test_file(IDLE, "", &[daemon]).replacen('{', "{\"grace\": \"500ms\", ", 1);

@@ -18,13 +18,13 @@ fn run(place: &Place, test: &Value, code: i32, more: &[&str]) -> Ended {
 /// The last line with the verdict, and the line below it.
 fn headline(ended: &Ended) -> (String, Option<String>) {
     let lines: Vec<&str> = ended.stdout.lines().collect();
-    let at = lines.iter().rposition(|line| line.contains(" failed after ")).expect("it says the verdict");
+    let at = lines.iter().rposition(|line| line.contains(" failed after ")).expect("the verdict is printed");
     let then = lines.get(at + 1).filter(|line| line.starts_with("  ")).map(|line| line.trim().to_owned());
     (lines[at].to_owned(), then)
 }
 
 #[test]
-fn the_first_failure_is_the_headline_and_the_limit_comes_after_it() {
+fn the_first_failure_is_the_headline_and_the_limit_follows_it() {
     let place = Place::new("headline");
     let mut client = vec![
         json!({"name": "wait", "at": 0, "shell": "sleep 1000"}),
@@ -126,7 +126,7 @@ fn a_controller_that_was_killed_still_knows_what_failed_and_what_it_wrote() {
 }
 
 #[test]
-fn what_many_slaves_do_alike_is_told_once() {
+fn equal_failures_of_many_slaves_are_reported_once() {
     let place = Place::new("many");
     let shell = "echo $ARETE_SLAVE has no disk >&2; exit 1";
     let test = json!({

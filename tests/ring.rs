@@ -136,19 +136,19 @@ fn an_owner_that_is_killed_is_replaced_and_no_acknowledged_data_is_lost() {
     let place = Place::new("ring-kill");
     let nodes = Nodes::start(&place, 3, ADD_ONE, &["--members", "3", "--hold", "100ms"]);
     nodes.wait_for_tokens("everybody to have had the token", |tokens| visited(tokens) == 3);
-    let killed = nodes.last_token().expect("somebody has it");
+    let killed = nodes.last_token().expect("a node has it");
     nodes.signal(killed.node, Signal::KILL);
     let tokens = nodes.wait_for_tokens("the two others to pass a newer token on", |tokens| {
         let newer: Vec<_> = tokens.iter().filter(|token| token.epoch > killed.epoch).copied().collect();
         visited(&newer) == 2
     });
     let first = tokens.iter().find(|token| token.epoch > killed.epoch).expect("it was waited for");
-    assert!(first.progress >= killed.progress, "{first:?} goes on from {killed:?}");
+    assert!(first.progress >= killed.progress, "{first:?} continues from {killed:?}");
     assert!(tokens.iter().all(|token| token.epoch <= killed.epoch || token.node != killed.node));
 }
 
 #[test]
-fn an_owner_that_is_told_to_end_hands_the_token_on_first() {
+fn an_owner_that_gets_a_signal_hands_the_token_on_first() {
     let place = Place::new("ring-term");
     let nodes = Nodes::start(&place, 3, ADD_ONE, &["--hold", "10min"]);
     let first = nodes.wait_for_tokens("a token", |tokens| !tokens.is_empty())[0];
@@ -205,7 +205,7 @@ fn a_watcher_prints_a_line_of_json_for_all_that_changes() {
 }
 
 #[test]
-fn a_demo_and_a_watcher_end_when_nobody_reads_them_any_more() {
+fn a_demo_and_a_watcher_end_when_their_reader_closes_the_pipe() {
     let place = Place::new("ring-unread");
     let arete = env!("CARGO_BIN_EXE_arete");
     let head = |command: &str| {
@@ -233,7 +233,7 @@ fn the_demo_shows_digits_that_grow_and_a_recovery_and_leaves_nothing() {
     }
     let pid =
         log.lines().find_map(|line| line.split_once("node3  runs at ")?.1.split_once("(pid ")?.1.strip_suffix(')'));
-    let pid: i32 = pid.and_then(|pid| pid.parse().ok()).expect("it says which process node3 is");
+    let pid: i32 = pid.and_then(|pid| pid.parse().ok()).expect("the pid of node3 is printed");
     kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL).expect("it runs");
     demo.wait_for_output("node3  died of SIGKILL; the demo does not start it again; 4 of 5 go on");
     let hops = |log: &str| log.lines().filter(|line| line.contains("has token")).count();
@@ -283,7 +283,7 @@ fn refuses(place: &Place, args: &str, code: i32, says: &[&str]) {
 }
 
 #[test]
-fn what_a_node_cannot_start_with_is_said_before_it_starts() {
+fn a_node_with_wrong_options_reports_them_before_it_starts() {
     let place = Place::new("ring-refused");
     let refused = |args: &str, code, says: &[&str]| refuses(&place, &format!("--work cat {args}"), code, says);
     refused("", 2, &["--interface <IF>"]);

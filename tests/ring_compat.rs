@@ -86,8 +86,8 @@ impl<'a> Mixed<'a> {
 }
 
 #[test]
-fn the_token_goes_round_among_originals_and_ours_whoever_is_first() {
-    let test = "the_token_goes_round_among_originals_and_ours_whoever_is_first";
+fn the_token_passes_originals_and_ours_with_either_first() {
+    let test = "the_token_passes_originals_and_ours_with_either_first";
     if let Some(why) = missing(&["python3"]) {
         return skip(test, &why, Needed::InCi);
     }
@@ -102,8 +102,8 @@ fn the_token_goes_round_among_originals_and_ours_whoever_is_first() {
 }
 
 #[test]
-fn whoever_is_killed_while_it_has_the_token_the_others_go_on() {
-    let test = "whoever_is_killed_while_it_has_the_token_the_others_go_on";
+fn the_others_continue_when_the_token_s_owner_is_killed() {
+    let test = "the_others_continue_when_the_token_s_owner_is_killed";
     if let Some(why) = missing(&["python3"]) {
         return skip(test, &why, Needed::InCi);
     }
@@ -124,8 +124,8 @@ fn whoever_is_killed_while_it_has_the_token_the_others_go_on() {
 }
 
 #[test]
-fn originals_that_hang_or_come_and_go_are_never_told_what_would_make_them_deaf() {
-    let test = "originals_that_hang_or_come_and_go_are_never_told_what_would_make_them_deaf";
+fn originals_that_hang_or_restart_are_never_sent_what_would_make_them_deaf() {
+    let test = "originals_that_hang_or_restart_are_never_sent_what_would_make_them_deaf";
     if let Some(why) = missing(&["python3"]) {
         return skip(test, &why, Needed::InCi);
     }
@@ -184,7 +184,7 @@ impl Stranger {
             connection.is_some()
         });
         let (mut stream, from) = connection?;
-        assert_eq!(from.ip(), address(0), "who speaks says who it is by its address");
+        assert_eq!(from.ip(), address(0), "the address of a peer identifies it");
         stream.set_nonblocking(false).expect("a stream may block");
         stream.set_read_timeout(Some(SOON)).expect("a stream has a timeout");
         let mut text = String::new();
@@ -219,7 +219,7 @@ fn ours(kind: &str, token: &str) -> String {
 }
 
 #[test]
-fn a_node_answers_an_original_byte_for_byte_as_the_table_of_states_says() {
+fn a_node_answers_an_original_byte_for_byte_as_in_the_table_of_states() {
     let place = Place::new("ring-compat-bytes");
     let mixed = Mixed::new(&place, "bytes");
     let stranger = Stranger::new(mixed.port);

@@ -113,7 +113,7 @@ fn an_owner_that_is_killed_has_a_successor_within_six_seconds() {
         eprintln!("{}: the next owner worked {:.2} s after", variant.name, at.elapsed().as_secs_f64());
         assert_ne!(next.node, killed.node);
         assert!(next.token.0 > killed.token.0, "it is a new token: {killed:?}, {next:?}");
-        assert!(next.data.starts_with(&killed.data), "what was handed over is there: {killed:?}, {next:?}");
+        assert!(next.data.starts_with(&killed.data), "the data of the hand-over is kept: {killed:?}, {next:?}");
         let others: Vec<usize> = all(variant).into_iter().filter(|node| *node != killed.node).collect();
         let steps = ring.wait_until_all_work(SOON, ring.steps().len(), &others);
         assert_increasing(&steps);
@@ -142,8 +142,8 @@ fn the_data_of_a_hand_over_survives_the_crash_of_its_giver_and_of_its_taker() {
 }
 
 #[test]
-fn a_node_that_was_stopped_and_goes_on_starts_nothing_with_an_old_token() {
-    let test = "a_node_that_was_stopped_and_goes_on_starts_nothing_with_an_old_token";
+fn a_node_that_is_resumed_starts_nothing_with_an_old_token() {
+    let test = "a_node_that_is_resumed_starts_nothing_with_an_old_token";
     play(test, &[both(3), both(4)].concat(), |place, lab, variant| {
         let nodes = variant.nodes;
         let ring = ring(place, lab, variant, &format!("{SHORT} --hold 150ms")).start_all(0..nodes);
@@ -212,8 +212,8 @@ fn one_token(ring: &Ring, variant: Variant) {
 }
 
 #[test]
-fn of_five_the_side_of_three_goes_on_and_the_side_of_two_stops_and_says_why() {
-    let test = "of_five_the_side_of_three_goes_on_and_the_side_of_two_stops_and_says_why";
+fn of_five_the_side_of_three_continues_and_the_side_of_two_stops_and_reports_why() {
+    let test = "of_five_the_side_of_three_continues_and_the_side_of_two_stops_and_reports_why";
     play(test, &[variant("owner-cut-off", 5, true), variant("owner-stays", 5, true)], |place, lab, variant| {
         let ring = ring(place, lab, variant, &format!("{ORIGINAL} --hold 400ms")).start_all(0..5);
         ring.wait_until_all_work(SOON, 0, &all(variant));
@@ -240,8 +240,8 @@ fn of_five_the_side_of_three_goes_on_and_the_side_of_two_stops_and_says_why() {
 }
 
 #[test]
-fn without_members_both_sides_of_a_partition_go_on_and_in_the_end_there_is_one_token() {
-    let test = "without_members_both_sides_of_a_partition_go_on_and_in_the_end_there_is_one_token";
+fn without_members_both_sides_of_a_partition_continue_and_in_the_end_there_is_one_token() {
+    let test = "without_members_both_sides_of_a_partition_continue_and_in_the_end_there_is_one_token";
     play(test, &[variant("plain", 5, false)], |place, lab, variant| {
         let ring = ring(place, lab, variant, &format!("{SHORT} --hold 100ms")).start_all(0..5);
         ring.wait_until_all_work(SOON, 0, &all(variant));

@@ -210,7 +210,7 @@ fn a_trigger_sets_off_its_entries_on_every_slave_and_ends_the_run() {
 }
 
 #[test]
-fn a_slave_whose_connection_was_down_when_the_trigger_fired_hears_it_once() {
+fn a_slave_without_a_connection_when_the_trigger_fires_hears_it_once() {
     let mut lab = Lab::started(TWO);
     lab.wait_for(&[("event", "begun"), ("slave", "s1")]);
     lab.world.partition(CONTROLLER, 2);
@@ -276,7 +276,7 @@ fn a_slave_that_restarted_empty_is_lost_to_the_run() {
 }
 
 #[test]
-fn a_slave_that_does_not_come_back_is_lost_after_the_stated_time() {
+fn a_slave_that_does_not_return_is_lost_after_the_stated_time() {
     let mut lab = Lab::started(TWO);
     lab.wait_for(&[("event", "begun"), ("slave", "s1")]);
     lab.world.crash(2);
@@ -304,22 +304,22 @@ fn a_hello_of_another_version_is_answered_with_a_fatal_bye() {
     let mut lab = Lab::started(BUSY);
     let stranger = lab.stranger();
     lab.says(stranger, &hello("s0", PROTOCOL + 1));
-    let bye = lab.bye(stranger).expect("it is told why");
+    let bye = lab.bye(stranger).expect("it gets the reason");
     assert!(bye.fatal && bye.reason.contains("protocol"), "{bye:?}");
     assert!(lab.is_closed(stranger));
 }
 
 #[test]
-fn a_slave_that_is_not_in_the_test_is_told_so_and_which_there_are() {
+fn a_slave_that_is_not_in_the_test_is_refused_with_the_names_of_the_others() {
     let mut lab = Lab::started(BUSY);
     let stranger = lab.stranger();
     lab.says(stranger, &hello("nobody", PROTOCOL));
-    let bye = lab.bye(stranger).expect("it is told why");
+    let bye = lab.bye(stranger).expect("it gets the reason");
     assert!(bye.fatal && bye.reason.contains("nobody") && bye.reason.contains("s0, s1"), "{bye:?}");
 }
 
 #[test]
-fn garbage_is_closed_and_the_others_go_on() {
+fn a_connection_with_garbage_is_closed_and_the_others_continue() {
     let mut lab = Lab::started(BUSY);
     let garbage: [&[u8]; 5] = [
         b"GET / HTTP/1.1\r\nHost: controller\r\n\r\n",
@@ -338,7 +338,7 @@ fn garbage_is_closed_and_the_others_go_on() {
 }
 
 #[test]
-fn connections_that_say_nothing_are_closed_and_disturb_nobody() {
+fn silent_connections_are_closed_and_disturb_no_other() {
     let mut lab = Lab::started(BUSY);
     lab.world.run_for(SECOND);
     let silent: Vec<usize> = (0..500).map(|_| lab.stranger()).collect();
@@ -376,7 +376,7 @@ fn a_notify_waits_out_the_absence_of_the_network_and_counts_once() {
 }
 
 #[test]
-fn what_a_command_leaves_behind_ends_with_the_run_even_when_it_is_deaf_and_in_a_session_of_its_own() {
+fn processes_of_a_command_end_with_the_run_even_if_they_ignore_sigterm_in_another_session() {
     let mut lab = Lab::started(BUSY);
     lab.wait_for(&[("event", "spawned"), ("slave", "s0")]);
     lab.world.run_for(SECOND);
@@ -388,7 +388,7 @@ fn what_a_command_leaves_behind_ends_with_the_run_even_when_it_is_deaf_and_in_a_
 }
 
 #[test]
-fn slaves_whose_controller_died_stop_everything_after_a_while() {
+fn slaves_of_a_dead_controller_stop_everything_after_a_while() {
     let mut lab = Lab::started(BUSY);
     lab.wait_for(&[("event", "spawned"), ("slave", "s1")]);
     lab.world.crash(CONTROLLER);
@@ -400,7 +400,7 @@ fn slaves_whose_controller_died_stop_everything_after_a_while() {
 }
 
 #[test]
-fn a_run_that_goes_on_without_the_lost_passes_and_names_them() {
+fn a_run_that_continues_without_lost_slaves_passes_and_names_them() {
     let goes_on = BUSY.replace("\"grace\": 2", "\"grace\": 2, \"on_lost\": \"continue\"");
     assert_ne!(goes_on, BUSY);
     for (text, code) in [(goes_on.as_str(), 0), (BUSY, 7)] {
@@ -419,7 +419,7 @@ fn a_run_that_goes_on_without_the_lost_passes_and_names_them() {
 }
 
 #[test]
-fn a_run_that_goes_on_without_the_lost_fails_when_nobody_is_left() {
+fn a_run_that_continues_without_lost_slaves_fails_when_no_slave_is_left() {
     let mut lab = Lab::started(&BUSY.replace("\"grace\": 2", "\"grace\": 2, \"on_lost\": \"continue\""));
     lab.wait_for(&[("event", "spawned"), ("slave", "s1")]);
     for node in 1..lab.world.nodes.len() {
@@ -457,7 +457,7 @@ fn a_second_interrupt_gives_up_at_once_and_still_leaves_no_process_behind() {
 }
 
 #[test]
-fn a_slave_that_is_told_to_quit_leaves_nothing_behind_and_is_lost_to_the_run() {
+fn a_slave_that_is_asked_to_quit_leaves_nothing_and_is_lost_to_the_run() {
     let mut lab = Lab::started(BUSY);
     lab.wait_for(&[("event", "spawned"), ("slave", "s1")]);
     lab.world.signal(2, Signal::TERM);
@@ -480,7 +480,7 @@ fn slaves_that_are_started_before_the_controller_join_within_two_seconds() {
 }
 
 #[test]
-fn waiting_for_slaves_ends_with_who_is_missing() {
+fn the_wait_for_slaves_ends_with_the_names_of_the_missing() {
     let mut lab = Lab::prepared(TWO);
     lab.world.start(CONTROLLER);
     lab.world.start(1);
@@ -508,7 +508,7 @@ const TORRENT: &str = r#"{
 }"#;
 
 #[test]
-fn the_torrent_example_pokes_notifies_and_stops_everybody() {
+fn the_torrent_example_pokes_notifies_and_stops_all_slaves() {
     let mut lab = Lab::started(TORRENT);
     let (code, summary) = lab.end();
     assert_eq!(code, 0, "{summary:#}");
@@ -567,7 +567,7 @@ fn a_slave_serves_run_after_run() {
 }
 
 #[test]
-fn a_full_disk_fails_the_run_and_says_so() {
+fn a_full_disk_fails_the_run_with_that_reason() {
     let mut lab = Lab::started(BUSY);
     lab.wait_for(&[("event", "spawned"), ("slave", "s1")]);
     lab.world.hosts[CONTROLLER].disk.full = true;
@@ -580,7 +580,7 @@ fn a_full_disk_fails_the_run_and_says_so() {
 }
 
 #[test]
-fn a_slave_that_dies_while_the_others_get_ready_may_come_back() {
+fn a_slave_that_dies_while_the_others_get_ready_may_return() {
     let mut lab = Lab::prepared(TWO);
     lab.world.start(CONTROLLER);
     lab.world.start(1);

@@ -154,7 +154,7 @@ fn events_without_times(text: &str) -> String {
 }
 
 #[test]
-fn the_relay_at_a_controller_is_as_the_relay_at_home() {
+fn the_relay_at_a_controller_has_the_results_of_a_local_run() {
     let place = Place::new("service-relay");
     let file = repository().join("examples/relay.json");
     let file = file.to_str().unwrap();
@@ -177,7 +177,7 @@ fn the_relay_at_a_controller_is_as_the_relay_at_home() {
 }
 
 #[test]
-fn runs_whose_slaves_are_free_go_on_at_once_and_others_wait_in_order() {
+fn runs_with_free_slaves_start_at_once_and_others_wait_in_order() {
     let place = Place::new("service-queue");
     let service = Service::new(&place, &["a", "b", "c"]);
     let long = service.hand_in(&gated(&place, "long", &["a", "b"]));
@@ -207,7 +207,7 @@ fn runs_whose_slaves_are_free_go_on_at_once_and_others_wait_in_order() {
 }
 
 #[test]
-fn who_comes_later_sees_a_run_from_its_beginning_and_gets_its_exit_status() {
+fn a_late_follower_sees_a_run_from_its_beginning_and_gets_its_exit_status() {
     let place = Place::new("service-attach");
     let service = Service::new(&place, &["a"]);
     let run = service.hand_in(&gated(&place, "seen", &["a"]));
@@ -262,7 +262,7 @@ fn a_run_does_not_notice_that_the_program_that_handed_it_in_was_killed() {
 }
 
 #[test]
-fn a_controller_that_is_killed_and_started_again_goes_on_and_so_does_who_follows() {
+fn a_restarted_controller_continues_its_runs_and_followers_continue_too() {
     let place = Place::new("service-controller");
     let mut service = Service::new(&place, &["a", "b"]);
     let mut client = service.ask(&["run", &gated(&place, "kept", &["a", "b"]), "--results", "kept"]).start();

@@ -39,8 +39,8 @@ fn env_can(test: &str) -> bool {
 }
 
 #[test]
-fn a_run_goes_on_when_the_terminal_goes_that_nohup_has_it_ignore() {
-    if !env_can("a_run_goes_on_when_the_terminal_goes_that_nohup_has_it_ignore") {
+fn a_run_under_nohup_continues_when_its_terminal_is_closed() {
+    if !env_can("a_run_under_nohup_continues_when_its_terminal_is_closed") {
         return;
     }
     let place = Place::new("nohup");
@@ -56,8 +56,8 @@ fn a_run_goes_on_when_the_terminal_goes_that_nohup_has_it_ignore() {
 }
 
 #[test]
-fn commands_start_with_no_signal_ignored_or_blocked_whatever_arete_was_started_with() {
-    if !env_can("commands_start_with_no_signal_ignored_or_blocked_whatever_arete_was_started_with") {
+fn commands_start_with_no_signal_ignored_or_blocked_even_if_arete_did() {
+    if !env_can("commands_start_with_no_signal_ignored_or_blocked_even_if_arete_did") {
         return;
     }
     let place = Place::new("dispositions");
@@ -74,8 +74,8 @@ fn commands_start_with_no_signal_ignored_or_blocked_whatever_arete_was_started_w
 }
 
 #[test]
-fn every_subcommand_that_stays_hears_the_signals_that_end_it_though_its_parent_blocked_them() {
-    if !env_can("every_subcommand_that_stays_hears_the_signals_that_end_it_though_its_parent_blocked_them") {
+fn every_long_subcommand_ends_at_a_signal_although_its_parent_blocked_it() {
+    if !env_can("every_long_subcommand_ends_at_a_signal_although_its_parent_blocked_it") {
         return;
     }
     let place = Place::new("blocked");
@@ -124,7 +124,7 @@ fn stopped(name: &str, more: &str) -> String {
 }
 
 #[test]
-fn what_has_stopped_hears_what_ends_it() {
+fn a_stopped_command_gets_the_signal_that_ends_it() {
     let place = Place::new("stopped");
     let away = "cat > away.sh <<'END'\ntrap 'echo cleaned > $ARETE_DIR/../cleaned-away; exit 0' TERM\nkill -STOP $$\nsleep 100\nEND\n\
                 setsid sh away.sh & while ! grep -q 'State:.T' /proc/$!/status; do sleep 0.01; done";
@@ -187,9 +187,9 @@ fn signals_are_named_as_people_name_them() {
 }
 
 #[test]
-fn a_command_that_asks_at_the_terminal_hears_at_once_that_there_is_none() {
+fn a_command_that_opens_the_terminal_fails_at_once() {
     if let Some(why) = missing(&["script"]) {
-        return skip("a_command_that_asks_at_the_terminal_hears_at_once_that_there_is_none", &why, Needed::InCi);
+        return skip("a_command_that_opens_the_terminal_fails_at_once", &why, Needed::InCi);
     }
     let place = Place::new("tty");
     let asks = r#"{"name": "asks", "at": 0, "shell": "if read answer </dev/tty; then exit 1; fi; ps -o tty= -p $$"}"#;

@@ -130,7 +130,7 @@ mod the_world {
     }
 
     #[test]
-    fn what_is_said_until_it_is_answered_arrives_once_over_a_network_that_breaks() {
+    fn lines_that_are_repeated_until_answered_count_once_over_a_network_that_breaks() {
         for seed in 0..50 {
             let mut world = toy_world(seed);
             assert!(world.run_until(600 * SECOND, |world| world.nodes[1].exit == Some(0)), "seed {seed}");
@@ -183,7 +183,7 @@ mod the_world {
         let (mut world, heard) = criers(1, 3, everybody(), 1_000);
         (world.network.datagrams.lost_one_in, world.network.datagrams.doubled_one_in) = (10, 10);
         world.run_for(30 * SECOND);
-        assert_eq!(numbers(&heard[0]), (1..=1_000).collect::<Vec<u64>>(), "who cries hears itself");
+        assert_eq!(numbers(&heard[0]), (1..=1_000).collect::<Vec<u64>>(), "a sender receives its own broadcast");
         assert_eq!(numbers(&heard[1]), numbers(&heard[0]));
         for heard in &heard[2..] {
             let got = numbers(heard);
@@ -200,7 +200,7 @@ mod the_world {
     }
 
     #[test]
-    fn a_datagram_to_one_host_is_heard_there_alone_and_by_nobody_who_is_cut_off() {
+    fn a_datagram_to_one_host_arrives_only_there_and_not_across_a_cut() {
         let (mut world, heard) = criers(2, 3, address_of(1, PORT), 300);
         world.network.datagrams.lost_one_in = 0;
         world.fault_at(SECOND, Fault::Partition(0, 1));
@@ -213,7 +213,7 @@ mod the_world {
     }
 
     #[test]
-    fn who_does_not_read_loses_datagrams_when_its_buffer_is_full() {
+    fn a_node_that_does_not_read_loses_datagrams_when_its_buffer_is_full() {
         let (mut world, heard) = criers(3, 2, everybody(), 500);
         world.network.datagrams = Default::default();
         world.network.datagrams.lost_one_in = 0;
@@ -237,7 +237,7 @@ mod the_world {
     }
 
     #[test]
-    fn a_machine_that_halts_because_it_cannot_write_has_said_nothing_of_that_turn() {
+    fn a_machine_that_halts_because_it_cannot_write_sends_nothing_in_that_turn() {
         let (mut world, heard) = criers(4, 2, everybody(), 500);
         world.fault_at(SECOND, Fault::DiskFull(0, true));
         world.run_for(10 * SECOND);
@@ -269,7 +269,7 @@ mod the_world {
     }
 
     #[test]
-    fn what_is_said_on_a_connection_that_is_closed_at_once_arrives_whole_and_then_the_end() {
+    fn the_bytes_of_a_connection_that_is_closed_at_once_arrive_whole_and_then_the_end() {
         for seed in 0..20 {
             let (whole, ended) = messages(seed, &[]);
             assert_eq!((whole.len(), ended), (20, 20), "seed {seed}");
@@ -277,7 +277,7 @@ mod the_world {
     }
 
     #[test]
-    fn a_partition_delays_what_is_said_on_a_connection_that_is_closed_at_once() {
+    fn a_partition_delays_the_bytes_of_a_connection_that_is_closed_at_once() {
         let cut = |until| [(0, Fault::Partition(0, 1)), (until, Fault::Heal(0, 1))];
         let (whole, ended) = messages(1, &cut(SECOND / 2));
         assert_eq!((whole.len(), ended), (20, 20), "it is tried again");
@@ -285,7 +285,7 @@ mod the_world {
     }
 
     #[test]
-    fn a_command_makes_an_output_of_its_input_and_is_told_of_its_token() {
+    fn a_command_gets_its_input_and_its_token() {
         let mut world = World::new(5, 1);
         let node = world.add_node("worker", 0, vec![], |_| Box::new(Worker("slow 300; append c")));
         world.start(node);

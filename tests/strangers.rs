@@ -138,7 +138,7 @@ fn a_slave_and_a_client_act_under_the_names_of_their_certificates_alone() {
 }
 
 #[test]
-fn who_has_no_good_certificate_is_told_why_at_both_ends() {
+fn both_ends_learn_why_a_certificate_is_not_valid() {
     let place = Place::new("tls-refused");
     let pki = Pki::new(&place);
     let (old, good, lost) = (place.path("old"), pki.machine("good"), place.path("lost"));
@@ -215,7 +215,7 @@ fn who_has_no_good_certificate_is_told_why_at_both_ends() {
 }
 
 #[test]
-fn a_certificate_out_of_its_time_is_told_with_the_time_and_the_clock() {
+fn the_message_about_an_expired_certificate_has_its_time_and_the_clock() {
     let place = Place::new("tls-times");
     let pki = Pki::new(&place);
     let good = pki.machine("good");

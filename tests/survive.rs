@@ -95,7 +95,7 @@ fn rounds(text: &str) -> usize {
 }
 
 #[test]
-fn a_run_whose_controller_is_killed_a_hundred_times_comes_to_the_end_it_would_have_had() {
+fn a_run_with_a_hundred_kills_of_its_controller_ends_as_without_them() {
     let place = Place::new("killed");
     let mut chance = Chance::new();
     let (stop, listen) = (place.path("stop"), format!("127.0.0.1:{}", port(&mut chance)));
@@ -201,11 +201,11 @@ fn a_run_that_had_started_its_slaves_itself_ends_with_its_controller_and_leaves_
     place.assert_nothing_left();
     place.assert_no_temporary_files();
     let again = place.arete(["run", "--resume", "r"]).run().exits_with(7);
-    assert_eq!(again.stdout.lines().last(), ended.stdout.lines().last(), "it says so again");
+    assert_eq!(again.stdout.lines().last(), ended.stdout.lines().last(), "it repeats the verdict");
 }
 
 #[test]
-fn a_run_that_is_over_says_so_again_and_touches_nothing_that_its_ledger_names() {
+fn a_run_that_is_over_repeats_its_verdict_and_leaves_the_processes_in_its_ledger_alone() {
     let place = Place::new("over");
     let test = json!({
         "name": "short", "end": { "idle": true, "limit": 20 },
@@ -225,7 +225,7 @@ fn a_run_that_is_over_says_so_again_and_touches_nothing_that_its_ledger_names() 
         place.arete(["run", "--resume", "r"]).run().exits_with(1);
         // The end is missing, or the name or the mode differs from that of a directory that arete makes.
         let cut = named.trim_end().rfind('\n').expect("it has lines") + 1;
-        fs::remove_file(place.path("r/summary.json")).expect("it is there");
+        fs::remove_file(place.path("r/summary.json")).expect("it exists");
         place.write("r/state.jsonl", &named[..cut]);
         place.arete(["run", "--resume", "r"]).run().exits_with(1);
         assert_eq!(place.read(format!("{name}/kept")), "precious");
@@ -236,7 +236,7 @@ fn a_run_that_is_over_says_so_again_and_touches_nothing_that_its_ledger_names() 
 }
 
 #[test]
-fn what_cannot_be_gone_on_with_is_said_and_where() {
+fn a_run_that_cannot_continue_is_reported_with_the_place() {
     let place = Place::new("wrong");
     let resume = |dir: &str| place.arete(["run", "--resume", dir]).run();
     fs::create_dir(place.path("empty")).expect("a directory can be made");
@@ -261,7 +261,7 @@ fn what_cannot_be_gone_on_with_is_said_and_where() {
     controller.wait_for_output("listening on");
     let second = place.arete(["controller", "--listen", "127.0.0.1:0", "--state-dir", "state"]).run();
     second.exits_with(1).complains(&["--state-dir state", "another controller"]);
-    fs::remove_file(place.path("state/state.jsonl")).expect("it is there");
+    fs::remove_file(place.path("state/state.jsonl")).expect("it exists");
     let address = controller.stdout().trim().rsplit(' ').next().expect("it says where").to_owned();
     place.arete(["trigger", "create", "t", "5", "--controller", &address, "--timeout", "2s"]).run();
     controller.wait().exits_with(1).complains(&["state/state.jsonl", "somebody has removed it"]);
@@ -270,7 +270,7 @@ fn what_cannot_be_gone_on_with_is_said_and_where() {
     drop(controller);
     resume("state").exits_with(2).complains(&["--resume state", "arete controller --state-dir"]);
     // A controller starts although the previous one died while it wrote.
-    let mut file = fs::File::options().append(true).open(place.path("state/state.jsonl")).expect("it is there");
+    let mut file = fs::File::options().append(true).open(place.path("state/state.jsonl")).expect("it exists");
     file.write_all(b"[17,[{\"cre").expect("it can be written");
     drop(file);
     let mut controller = place.arete(["controller", "--listen", "127.0.0.1:0", "--state-dir", "state"]).start();
@@ -278,7 +278,7 @@ fn what_cannot_be_gone_on_with_is_said_and_where() {
 }
 
 #[test]
-fn a_ledger_that_is_longer_than_the_memory_is_gone_through_and_its_time_line_is_mended() {
+fn a_ledger_longer_than_the_memory_is_read_and_its_time_line_is_completed() {
     const WARNINGS: usize = 40_000;
     let place = Place::new("long");
     let test = json!({
@@ -301,7 +301,7 @@ fn a_ledger_that_is_longer_than_the_memory_is_gone_through_and_its_time_line_is_
     (0..WARNINGS).for_each(|seq| file.write_all(report(seq).as_bytes()).expect("it can be written"));
     file.write_all(end.as_bytes()).expect("it can be written");
     drop(file);
-    fs::remove_file(place.path("r/summary.json")).expect("it is there");
+    fs::remove_file(place.path("r/summary.json")).expect("it exists");
     let mut bounded = Command::new("sh");
     bounded.args(["-c", "ulimit -v 100000; exec \"$0\" run --resume r", env!("CARGO_BIN_EXE_arete")]);
     bounded.current_dir(place.dir());
@@ -309,7 +309,7 @@ fn a_ledger_that_is_longer_than_the_memory_is_gone_through_and_its_time_line_is_
     assert_eq!(place.count("r", "warning"), WARNINGS);
     assert_eq!(place.count("r", "ended"), 1);
     // The same again, when the files are complete: none is written again.
-    let modified = || fs::metadata(place.path("r/events.jsonl")).and_then(|it| it.modified()).expect("it is there");
+    let modified = || fs::metadata(place.path("r/events.jsonl")).and_then(|it| it.modified()).expect("it exists");
     let was = modified();
     place.arete(["run", "--resume", "r"]).deadline(DEADLINE).run().exits_with(0);
     assert_eq!(modified(), was);

@@ -111,7 +111,7 @@ fn eight_clients_of_an_ordinary_user_on_one_machine_do_the_same() {
     // The build's directory may be closed to other users.
     let arete = place.path("arete");
     fs::copy(env!("CARGO_BIN_EXE_arete"), &arete).expect("the program can be copied");
-    place.give_to_everybody();
+    place.make_writable_for_all();
 
     let listen = format!("{}:{PORT}", address(100));
     let mut command = as_ordinary_user(&arete);

@@ -79,8 +79,8 @@ fn assert_drawn_and_erased(shown: &str) {
 }
 
 #[test]
-fn the_picture_is_drawn_and_gone_in_the_end() {
-    if !is_possible("the_picture_is_drawn_and_gone_in_the_end") {
+fn the_picture_is_drawn_and_removed_in_the_end() {
+    if !is_possible("the_picture_is_drawn_and_removed_in_the_end") {
         return;
     }
     let place = Place::new("picture");
@@ -91,8 +91,8 @@ fn the_picture_is_drawn_and_gone_in_the_end() {
 }
 
 #[test]
-fn who_wants_no_colours_gets_none() {
-    if !is_possible("who_wants_no_colours_gets_none") {
+fn colours_can_be_turned_off() {
+    if !is_possible("colours_can_be_turned_off") {
         return;
     }
     let place = Place::new("no-color");
@@ -132,8 +132,8 @@ fn ctrl_c_typed_at_the_terminal_ends_the_run_in_order() {
 }
 
 #[test]
-fn a_terminal_that_nobody_reads_does_not_stop_the_run() {
-    if !is_possible("a_terminal_that_nobody_reads_does_not_stop_the_run") {
+fn a_terminal_without_a_reader_does_not_stop_the_run() {
+    if !is_possible("a_terminal_without_a_reader_does_not_stop_the_run") {
         return;
     }
     let place = Place::new("unread");

@@ -92,7 +92,7 @@ fn choose(names: &[&str]) -> io::Result<(Vec<&'static str>, Vec<Kind>)> {
 impl Plan {
     fn measure(&self) {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
-        println!("{cores} cores, nothing pinned; servers take turns, each with a client process of its own");
+        println!("{cores} cores, nothing pinned; servers take turns, each with its own client process");
         for row in &self.rows {
             match *row {
                 "decode" => report::decode(&decode::measure()),

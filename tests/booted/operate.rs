@@ -8,8 +8,8 @@ use super::{
 };
 
 #[test]
-fn two_runs_go_on_at_once_and_the_status_shows_them_and_all_slaves() {
-    let test = "operate::two_runs_go_on_at_once_and_the_status_shows_them_and_all_slaves";
+fn two_runs_at_the_same_time_are_in_the_status_with_all_slaves() {
+    let test = "operate::two_runs_at_the_same_time_are_in_the_status_with_all_slaves";
     let Some((lab, place)) = prepared(test, &[&[CONTROLLER], &SLAVES[..]].concat()) else { return };
     let configured = Configured::new(&place, &lab, &SLAVES);
     configured.start();
@@ -49,8 +49,8 @@ fn two_runs_go_on_at_once_and_the_status_shows_them_and_all_slaves() {
 }
 
 #[test]
-fn the_socket_is_for_the_group_and_a_reload_changes_who_operates_from_other_machines() {
-    let test = "operate::the_socket_is_for_the_group_and_a_reload_changes_who_operates_from_other_machines";
+fn the_socket_is_for_the_group_and_a_reload_changes_the_operators_of_other_machines() {
+    let test = "operate::the_socket_is_for_the_group_and_a_reload_changes_the_operators_of_other_machines";
     let Some((lab, place)) = prepared(test, &[CONTROLLER, "slave1"]) else { return };
     let configured = Configured::new(&place, &lab, &["slave1"]);
     configured.start();

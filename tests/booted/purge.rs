@@ -26,8 +26,8 @@ fn files(machine: &Machine) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_package_that_is_purged_while_all_runs_leaves_neither_files_nor_units_nor_processes() {
-    let test = "purge::a_package_that_is_purged_while_all_runs_leaves_neither_files_nor_units_nor_processes";
+fn a_purge_of_a_running_package_leaves_neither_files_nor_units_nor_processes() {
+    let test = "purge::a_purge_of_a_running_package_leaves_neither_files_nor_units_nor_processes";
     let Some((lab, place)) = prepared(test, &[CONTROLLER]) else { return };
     let deb = package(&place);
     let machines = Machine::boot(&place, &lab, &[CONTROLLER]);

@@ -59,8 +59,8 @@ fn a_renewed_certificate_is_shown_after_a_reload_and_no_connection_is_lost() {
 }
 
 #[test]
-fn a_slave_goes_on_with_its_run_when_it_is_reloaded_and_keeps_its_old_configuration_if_the_new_one_is_wrong() {
-    let test = "reload::a_slave_goes_on_with_its_run_when_it_is_reloaded_and_keeps_its_old_configuration_if_the_new_one_is_wrong";
+fn a_reloaded_slave_continues_its_run_and_ignores_a_wrong_configuration() {
+    let test = "reload::a_reloaded_slave_continues_its_run_and_ignores_a_wrong_configuration";
     let Some((lab, place)) = prepared(test, &[CONTROLLER, "slave1"]) else { return };
     let configured = Configured::new(&place, &lab, &["slave1"]);
     configured.start();
@@ -84,8 +84,8 @@ fn a_slave_goes_on_with_its_run_when_it_is_reloaded_and_keeps_its_old_configurat
 }
 
 #[test]
-fn a_controller_that_systemd_listens_for_is_started_by_who_comes_first() {
-    let test = "reload::a_controller_that_systemd_listens_for_is_started_by_who_comes_first";
+fn the_first_connection_starts_a_controller_with_sockets_of_systemd() {
+    let test = "reload::the_first_connection_starts_a_controller_with_sockets_of_systemd";
     let Some((lab, place)) = prepared(test, &[CONTROLLER]) else { return };
     let machines = installed(&place, &lab, &[CONTROLLER]);
     let controller = &machines[0];

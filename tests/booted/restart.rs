@@ -25,8 +25,8 @@ fn long_run<'a>(configured: &Configured<'a>, place: &super::Place) -> super::com
 }
 
 #[test]
-fn a_slave_that_is_restarted_during_a_run_leaves_nothing_behind_and_fails_the_run_at_once() {
-    let test = "restart::a_slave_that_is_restarted_during_a_run_leaves_nothing_behind_and_fails_the_run_at_once";
+fn a_slave_that_is_restarted_during_a_run_leaves_nothing_and_fails_the_run_at_once() {
+    let test = "restart::a_slave_that_is_restarted_during_a_run_leaves_nothing_and_fails_the_run_at_once";
     let Some((lab, place)) = prepared(test, &[CONTROLLER, "slave1"]) else { return };
     let configured = Configured::new(&place, &lab, &["slave1"]);
     configured.start();
@@ -46,8 +46,8 @@ fn a_slave_that_is_restarted_during_a_run_leaves_nothing_behind_and_fails_the_ru
 }
 
 #[test]
-fn a_slave_that_is_killed_during_a_run_is_started_again_and_its_commands_are_gone() {
-    let test = "restart::a_slave_that_is_killed_during_a_run_is_started_again_and_its_commands_are_gone";
+fn a_slave_that_is_killed_during_a_run_is_restarted_and_its_commands_have_ended() {
+    let test = "restart::a_slave_that_is_killed_during_a_run_is_restarted_and_its_commands_have_ended";
     let Some((lab, place)) = prepared(test, &[CONTROLLER, "slave1"]) else { return };
     let configured = Configured::new(&place, &lab, &["slave1"]);
     configured.start();
@@ -62,8 +62,8 @@ fn a_slave_that_is_killed_during_a_run_is_started_again_and_its_commands_are_gon
 }
 
 #[test]
-fn a_run_goes_on_when_the_controller_is_restarted_and_when_it_is_killed() {
-    let test = "restart::a_run_goes_on_when_the_controller_is_restarted_and_when_it_is_killed";
+fn a_run_continues_when_the_controller_is_restarted_and_when_it_is_killed() {
+    let test = "restart::a_run_continues_when_the_controller_is_restarted_and_when_it_is_killed";
     let Some((lab, place)) = prepared(test, &[CONTROLLER, "slave1"]) else { return };
     let configured = Configured::new(&place, &lab, &["slave1"]);
     drop_in(&configured.controller, CONTROLLER_UNIT, "[Service]\nRestartSec=100ms\n");
@@ -86,8 +86,8 @@ fn a_run_goes_on_when_the_controller_is_restarted_and_when_it_is_killed() {
 }
 
 #[test]
-fn members_who_wait_at_a_barrier_do_not_notice_that_the_controller_is_restarted() {
-    let test = "restart::members_who_wait_at_a_barrier_do_not_notice_that_the_controller_is_restarted";
+fn members_at_a_barrier_do_not_notice_that_the_controller_is_restarted() {
+    let test = "restart::members_at_a_barrier_do_not_notice_that_the_controller_is_restarted";
     let Some((lab, place)) = prepared(test, &[CONTROLLER, "slave1"]) else { return };
     let configured = Configured::new(&place, &lab, &["slave1"]);
     configured.start_controller();

@@ -12,7 +12,7 @@ use super::{
 
 /// A text of the examples with words replaced. Fails if one of them does not occur.
 fn adapted(file: &str, words: &[(&str, &str)]) -> String {
-    let text = std::fs::read_to_string(repository().join(file)).expect("the example is there");
+    let text = std::fs::read_to_string(repository().join(file)).expect("the example exists");
     words.iter().fold(text, |text, (from, to)| {
         assert!(text.contains(from), "{file} has no {from:?} any more");
         text.replace(from, to)
@@ -105,8 +105,8 @@ fn three_slaves_that_are_services_download_a_file_and_are_stopped_together() {
 }
 
 #[test]
-fn commands_run_as_root_with_the_drop_in_that_says_so() {
-    let test = "runs::commands_run_as_root_with_the_drop_in_that_says_so";
+fn commands_run_as_root_with_the_drop_in_for_root() {
+    let test = "runs::commands_run_as_root_with_the_drop_in_for_root";
     let Some((lab, place)) = prepared(test, &[CONTROLLER, "slave1"]) else { return };
     let configured = Configured::new(&place, &lab, &["slave1"]);
     let example = "/usr/share/doc/arete/examples/root.conf.example";

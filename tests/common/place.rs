@@ -74,7 +74,7 @@ impl Place {
 
     /// Lets every user write here, for programs that run as another user. As in /tmp, a user cannot move files of
     /// another.
-    pub fn give_to_everybody(&self) {
+    pub fn make_writable_for_all(&self) {
         use std::os::unix::fs::PermissionsExt;
         let open = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o1777));
         for dir in [self.dir.clone(), self.path("tmp"), self.path("run")] {

@@ -38,7 +38,7 @@ pub fn free_ports() -> (u16, u16) {
 pub fn connect_from(source: Ipv4Addr, to: SocketAddr) -> TcpStream {
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("there are sockets");
     rustix::net::bind(&socket, &SocketAddr::from((source, 0))).expect("the address is ours");
-    rustix::net::connect(&socket, &to).expect("somebody listens");
+    rustix::net::connect(&socket, &to).expect("the node listens");
     TcpStream::from(socket)
 }
 
@@ -180,7 +180,7 @@ pub fn workers(steps: &[Step]) -> BTreeSet<usize> {
 pub fn assert_increasing(steps: &[Step]) {
     for pair in steps.windows(2) {
         assert!(pair[1].token > pair[0].token, "an old token was acted on: {pair:?}");
-        assert!(pair[1].data.starts_with(&pair[0].data), "the data went back: {pair:?}");
+        assert!(pair[1].data.starts_with(&pair[0].data), "the data is older: {pair:?}");
     }
 }
 
@@ -190,7 +190,7 @@ pub fn assert_in_order(steps: &[Step], nodes: usize) {
     for pair in steps.windows(2) {
         let (one, next) = (&pair[0], &pair[1]);
         assert_eq!(next.node, (one.node + 1) % nodes, "in the order of ids: {pair:?}");
-        assert_eq!(next.token, (one.token.0, one.token.1 + 1), "no hop is left out, none is twice: {pair:?}");
-        assert_eq!(next.data, format!("{}{}", one.data, one.node), "one more a hop: {pair:?}");
+        assert_eq!(next.token, (one.token.0, one.token.1 + 1), "each hop once: {pair:?}");
+        assert_eq!(next.data, format!("{}{}", one.data, one.node), "one character for each hop: {pair:?}");
     }
 }

@@ -90,7 +90,7 @@ fn no_look_at_a_run_holds_the_loop_up() {
 
 /// Work that many messages to a room cause in the end: a ledger that has grown long is rewritten.
 #[test]
-fn no_piece_of_a_ledger_that_is_written_anew_holds_the_loop_up() {
+fn no_part_of_the_rewrite_of_a_ledger_holds_the_loop_up() {
     hold(members::LEDGERS, peer::of_runs);
 }
 
@@ -103,5 +103,5 @@ fn every_message_has_a_worst_case_and_a_line_on_the_page() {
         assert!(tried().any(|it| it == *message), "{message} has no worst case");
         assert!(told.contains(message), "{message} is not on the page");
     }
-    assert_eq!(told.len(), ToController::TYPES.len(), "the page tells of other messages: {told:?}");
+    assert_eq!(told.len(), ToController::TYPES.len(), "the page lists other messages: {told:?}");
 }

@@ -105,7 +105,8 @@ impl<'a> Loop<'a> {
         self.controller.signal(rustix::process::Signal::TERM);
         let ended = self.controller.wait().exits_with(0);
         let _ = fs::remove_dir_all(&self.state);
-        let longest = ended.stderr.split("the longest turn of the loop took ").nth(1).expect("it says how long");
+        let longest =
+            ended.stderr.split("the longest turn of the loop took ").nth(1).expect("the longest turn is printed");
         let micros = longest.split(" us, ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
         (Duration::from_micros(micros.expect("a number")), peak)
     }

@@ -25,8 +25,8 @@ const MEETING: Duration = Duration::from_millis(1500);
 const TURN: Duration = Duration::from_millis(500);
 
 #[test]
-fn twenty_thousand_connections_that_say_nothing_or_half_a_line_disturb_nobody() {
-    let test = "twenty_thousand_connections_that_say_nothing_or_half_a_line_disturb_nobody";
+fn twenty_thousand_connections_with_nothing_or_half_a_line_disturb_no_other() {
+    let test = "twenty_thousand_connections_with_nothing_or_half_a_line_disturb_no_other";
     if !have("python3") {
         return skip(test, "python3 is not installed", Needed::InCi);
     }
@@ -53,7 +53,7 @@ fn twenty_thousand_connections_that_say_nothing_or_half_a_line_disturb_nobody() 
 }
 
 #[test]
-fn who_comes_when_there_are_as_many_connections_as_were_allowed_is_turned_away_and_can_come_later() {
+fn a_connection_beyond_the_limit_is_closed_and_can_return_later() {
     let place = Place::new("as-many");
     let (controller, address) = controller(&place, &["--connections-max", "50"]);
     let good = Good::start(&address);
@@ -80,7 +80,7 @@ fn who_comes_when_there_are_as_many_connections_as_were_allowed_is_turned_away_a
 }
 
 #[test]
-fn who_says_its_join_a_byte_at_a_time_is_not_waited_for() {
+fn a_join_byte_by_byte_is_closed_after_the_time_for_a_hello() {
     let place = Place::new("slow");
     let (controller, address) = controller(&place, &[]);
     let good = Good::start(&address);

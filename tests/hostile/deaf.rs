@@ -18,7 +18,7 @@ const NOTES: usize = 14;
 const NOTE: usize = 60 * 1024;
 
 #[test]
-fn a_slave_that_stops_to_read_is_dropped_with_a_reason_and_hears_everything_when_it_is_back() {
+fn a_slave_that_stops_reading_is_dropped_with_a_reason_and_gets_everything_after_its_return() {
     let place = Place::new("deaf");
     let names: Vec<String> = (0..TRIGGERS).map(|nr| format!("t{nr}")).collect();
     let triggers = names.iter().map(|name| format!("\"{name}\": {NOTES}")).collect::<Vec<_>>().join(", ");

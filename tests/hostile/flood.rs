@@ -33,7 +33,7 @@ impl Peer {
 
     fn hear(&mut self) -> String {
         let mut line = String::new();
-        self.0.read_line(&mut line).expect("the controller says something");
+        self.0.read_line(&mut line).expect("the controller sends a line");
         line
     }
 
@@ -112,7 +112,7 @@ pub fn nasty_lines() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn lines_of_a_madman_end_their_connection_or_nothing() {
+fn absurd_lines_end_at_most_their_connection() {
     let place = Place::new("madman");
     let (controller, address) = controller(&place, &[]);
     let good = Good::start(&address);
@@ -135,7 +135,7 @@ fn lines_of_a_madman_end_their_connection_or_nothing() {
 }
 
 #[test]
-fn who_asks_for_much_and_reads_nothing_is_dropped_and_can_come_back() {
+fn a_peer_that_requests_much_and_reads_nothing_is_dropped_and_can_return() {
     let place = Place::new("greedy");
     let (controller, address) = controller(&place, &[]);
     let good = Good::start(&address);
@@ -170,7 +170,7 @@ fn who_asks_for_much_and_reads_nothing_is_dropped_and_can_come_back() {
 }
 
 #[test]
-fn who_stops_to_read_in_the_middle_of_a_large_map_is_dropped_and_comes_back_for_it() {
+fn a_member_that_stops_reading_a_large_map_is_dropped_and_returns_for_it() {
     let place = Place::new("stops");
     let (controller, address) = controller(&place, &["--value-max", "16MiB"]);
     let good = Good::start(&address);
@@ -186,7 +186,7 @@ fn who_stops_to_read_in_the_middle_of_a_large_map_is_dropped_and_comes_back_for_
     stops.0.read_exact(&mut some).expect("the map begins");
     loop {
         let line = reads.hear();
-        assert!(!line.is_empty(), "who reads is served");
+        assert!(!line.is_empty(), "a peer that reads is served");
         if line.starts_with("{\"type\":\"check\"") {
             reads.say("{\"type\":\"alive\"}\n");
         } else if line.starts_with("{\"type\":\"verdict\"") {

@@ -85,7 +85,7 @@ impl Member {
 
     fn hear(&mut self) -> String {
         let mut line = String::new();
-        self.reader.read_line(&mut line).expect("the controller says something");
+        self.reader.read_line(&mut line).expect("the controller sends a line");
         assert!(!line.is_empty(), "{} was hung up on", self.name);
         line
     }

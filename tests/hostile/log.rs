@@ -19,7 +19,7 @@ const BURST: usize = 200;
 const MEETING: Duration = Duration::from_millis(1500);
 
 #[test]
-fn a_flood_of_joins_leaves_a_short_log_that_says_how_many_lines_were_left_out() {
+fn a_flood_of_joins_leaves_a_short_log_with_the_number_of_dropped_lines() {
     let place = Place::new("log");
     let program = place.arete(["controller", "--listen", "127.0.0.1:0"]).env("RUST_LOG", "info");
     let mut controller = program.deadline(Duration::from_secs(120)).start();
@@ -47,5 +47,5 @@ fn a_flood_of_joins_leaves_a_short_log_that_says_how_many_lines_were_left_out() 
         before.rsplit(' ').next()?.parse::<usize>().ok()
     };
     let told = log.lines().filter_map(left_out).any(|left_out| (JOINS..=JOINS + 2).contains(&(written + left_out)));
-    assert!(told, "{written} lines of {JOINS} are written, and not told how many more there were: {log}");
+    assert!(told, "{written} lines of {JOINS} are written, without the number of the others: {log}");
 }

@@ -49,7 +49,7 @@ fn ends_well(controller: Running<'_>, turn: Duration) {
     eprintln!("the controller held {} KiB at most", memory(controller.pid(), "VmHWM:"));
     controller.signal(rustix::process::Signal::TERM);
     let ended = controller.wait().exits_with(0);
-    let longest = ended.stderr.split("the longest turn of the loop took ").nth(1).expect("it says how long");
+    let longest = ended.stderr.split("the longest turn of the loop took ").nth(1).expect("the longest turn is printed");
     let micros = longest.split(' ').next().and_then(|number| number.parse().ok()).expect("a number");
     eprintln!("the longest turn of the loop took {micros} us");
     assert!(Duration::from_micros(micros) < turn, "a turn took {micros} us");

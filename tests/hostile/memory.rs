@@ -69,13 +69,13 @@ fn others_find_room(address: &str, member: &str) {
         if wants_all(address, &format!("{member}{nr}"), 1) == 0 {
             return eprintln!("there was room again after {:?}", begin.elapsed());
         }
-        assert!(begin.elapsed() < FREED_WITHIN, "there is no room");
+        assert!(begin.elapsed() < FREED_WITHIN, "the memory is not free again");
         std::thread::sleep(Duration::from_millis(200));
     }
 }
 
 #[test]
-fn clients_that_want_all_memory_for_30_days_and_leave_keep_nobody_out_also_after_a_restart() {
+fn clients_that_take_all_memory_for_30_days_and_leave_keep_no_client_out_even_after_a_restart() {
     let place = Place::new("memory");
     let options = ["--memory-max", MEMORY, "--state-dir", "state"];
     let (first, address) = controller(&place, &options);

@@ -21,7 +21,7 @@ const TEST: &str = r#"{
 const SILENT: usize = 500;
 
 #[test]
-fn who_asks_a_slave_badly_disturbs_no_command() {
+fn malformed_requests_to_a_slave_disturb_no_command() {
     let place = Place::new("socket");
     place.write("t.json", TEST);
     let program =

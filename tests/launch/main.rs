@@ -86,7 +86,7 @@ fn a_launcher_that_ends_before_its_slave_has_joined_fails_the_run_at_once() {
 }
 
 #[test]
-fn launchers_that_will_not_end_are_ended() {
+fn launchers_that_do_not_end_are_killed() {
     let place = Place::new("launch-hangs");
     place.write("t.json", sleepers(30.0));
     let mut controller = run(&place, &["--launch", "trap '' TERM INT; while :; do sleep 1; done; : {name}"]);
@@ -112,7 +112,7 @@ fn nothing_is_left_when_the_controller_is_killed() {
 }
 
 #[test]
-fn a_slave_that_was_launched_for_a_controller_that_is_no_more_leaves() {
+fn a_slave_that_was_launched_for_a_dead_controller_leaves() {
     let place = Place::new("launch-late");
     let late =
         ["slave", "--controller", "127.0.0.1:1", "--launched", "--orphan-after", "300ms", "--dir", "d", "--name", "a"];
@@ -120,7 +120,7 @@ fn a_slave_that_was_launched_for_a_controller_that_is_no_more_leaves() {
 }
 
 #[test]
-fn a_launched_run_goes_on_after_its_controller_was_killed() {
+fn a_launched_run_continues_after_its_controller_was_killed() {
     let place = Place::new("launch-resumed");
     place.write("t.json", sleepers(4.0));
     // In a session of its own, so that the death of the controller does not reach it.
@@ -134,13 +134,14 @@ fn a_launched_run_goes_on_after_its_controller_was_killed() {
 }
 
 #[test]
-fn a_slave_that_shall_stay_does_and_one_that_comes_by_itself_leaves() {
+fn a_slave_that_is_launched_to_stay_does_and_a_temporary_one_leaves() {
     let place = Place::new("launch-stay");
     place.write("t.json", sleepers(0.1));
     let mut controller = run(&place, &["--launch", "sleep 300"]);
     controller.wait_for_output("waiting for a, b");
     let said = controller.stdout();
-    let address = said.split("listening on ").nth(1).and_then(|rest| rest.split(',').next()).expect("it says where");
+    let address =
+        said.split("listening on ").nth(1).and_then(|rest| rest.split(',').next()).expect("the address is printed");
     let slave = |name: &str, more: &[&str]| {
         let args = ["slave", "--controller", address, "--name", name, "--dir", name];
         place.arete(args.iter().chain(more)).start()
@@ -156,7 +157,7 @@ fn a_slave_that_shall_stay_does_and_one_that_comes_by_itself_leaves() {
 }
 
 #[test]
-fn slaves_of_this_machine_come_to_a_controller_that_others_can_come_to() {
+fn slaves_of_this_machine_connect_to_a_controller_that_listens_for_others() {
     let place = Place::new("launch-local");
     place.write("t.json", sleepers(0.1));
     run(&place, &["--launch", "local", "--listen", "127.0.0.1:0"]).wait().exits_with(0);

@@ -57,11 +57,11 @@ fn daemon<'a>(place: &'a Place, test: &str) -> Option<Running<'a>> {
              UserKnownHostsFile /dev/null\nLogLevel ERROR\n"
         ),
     );
-    let ssh = find("ssh").expect("it is there");
+    let ssh = find("ssh").expect("it exists");
     let wrapper = place.write("bin/ssh", format!("#!/bin/sh\nexec {} -F {dir}/ssh_config \"$@\"\n", ssh.display()));
     must(Command::new("chmod").arg("755").arg(wrapper));
     // The daemon executes itself again, so it must be called by its absolute path.
-    let mut sshd = Command::new(find("sshd").expect("it is there"));
+    let mut sshd = Command::new(find("sshd").expect("it exists"));
     sshd.args(["-D", "-e", "-f"]).arg(place.path("sshd_config"));
     let mut daemon = place.program(sshd).start();
     daemon.wait_for_output("Server listening on");
@@ -75,7 +75,7 @@ fn free_port() -> u16 {
 
 /// The ssh processes of the controller.
 fn clients(place: &Place) -> Vec<strays::Stray> {
-    let ssh = format!("{} -F", find("ssh").expect("it is there").display());
+    let ssh = format!("{} -F", find("ssh").expect("it exists").display());
     strays::of(place.mark(), place.dir()).into_iter().filter(|stray| stray.command.starts_with(&ssh)).collect()
 }
 
@@ -131,9 +131,11 @@ fn slaves_elsewhere_end_when_their_controller_is_killed() {
 }
 
 #[test]
-fn an_ssh_that_reaches_nobody_fails_the_run_in_its_own_words() {
+fn an_ssh_that_cannot_connect_fails_the_run_with_its_own_message() {
     let place = Place::new("ssh-nobody");
-    let Some(daemon) = daemon(&place, "ssh::an_ssh_that_reaches_nobody_fails_the_run_in_its_own_words") else { return };
+    let Some(daemon) = daemon(&place, "ssh::an_ssh_that_cannot_connect_fails_the_run_with_its_own_message") else {
+        return;
+    };
     drop(daemon);
     place.write("t.json", test(1, 1.0));
     let ended = run(&place, &["--launch", "ssh", "--listen", "127.0.0.1:0"]).wait().exits_with(7);

@@ -245,7 +245,7 @@ fn resolve(from: &str, path: &[&str], known: &BTreeSet<&str>) -> Option<String> 
 }
 
 #[test]
-fn a_circle_is_found_whatever_the_import_looks_like() {
+fn a_circle_is_found_in_every_form_of_import() {
     let circles = |from: &str, to: &str| {
         let sources = [("a.rs", from), ("a/b.rs", to), ("c.rs", "use crate::a::b::{self, X as Y};")];
         let graph = Graph::of(sources.into_iter());

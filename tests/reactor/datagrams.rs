@@ -83,7 +83,7 @@ fn ear() -> (UdpSocket, SocketAddr) {
 }
 
 alone! {
-    fn two_on_the_loopback_interface_hear_what_each_says_to_all_and_who_said_it() {
+    fn two_on_the_loopback_interface_receive_broadcasts_with_the_sender() {
         two_converse();
     }
 
@@ -135,7 +135,7 @@ alone! {
         assert!(slowest < Duration::from_millis(500), "an answer took {slowest:?}");
     }
 
-    fn the_longest_datagram_arrives_whole_and_what_cannot_be_sent_ends_nothing() {
+    fn the_longest_datagram_arrives_whole_and_one_that_cannot_be_sent_does_no_harm() {
         let (reactor, socket, own) = hearing(Options::default());
         let (raw, to) = ear();
         let longest: Bytes = (0..65_507).map(|i| (i % 251) as u8).collect::<Vec<u8>>().into();
@@ -201,14 +201,14 @@ alone! {
             }
         });
         let (peer, local) = connected.expect("it stands");
-        let (_, seen) = listener.accept().expect("somebody came");
+        let (_, seen) = listener.accept().expect("a connection arrived");
         assert_eq!((peer, local, seen.ip()), (Peer::Inet(address), seen, ours(5).into()));
         reasons.sort();
         assert_eq!(reasons[0], "127.0.0.1:1: connection refused");
         assert!(reasons[1].starts_with("[::1]:9: from 127.0.0.5: "), "{reasons:?}");
     }
 
-    fn a_machine_that_halts_because_it_cannot_write_has_said_nothing_of_that_turn() {
+    fn a_machine_that_halts_because_it_cannot_write_sends_nothing_in_that_turn() {
         for exits_first in [false, true] {
             let (mut reactor, socket, _) = hearing(Options::default());
             let (_, address) = reactor.listen_tcp("127.0.0.1:0".parse().expect("an address")).expect("it listens");
@@ -226,7 +226,7 @@ alone! {
                     out.send(conn, b"taken".as_slice().into());
                     out.datagram(socket, to, b"taken".as_slice().into());
                     out.persist("/dev/null/state".into(), b"taken".to_vec());
-                    out.close(conn, "all is said");
+                    out.close(conn, "everything is sent");
                     if exits_first {
                         out.exit(0);
                     }
@@ -253,10 +253,10 @@ alone! {
             let peer = {
                 let listener = listener.try_clone().expect("a clone");
                 thread::spawn(move || {
-                    let (mut stream, _) = listener.accept().expect("somebody comes");
+                    let (mut stream, _) = listener.accept().expect("a connection arrives");
                     stream.set_read_timeout(Some(LIMIT)).expect("a timeout");
                     let mut got = Vec::new();
-                    stream.read_to_end(&mut got).expect("the end comes");
+                    stream.read_to_end(&mut got).expect("the end arrives");
                     got
                 })
             };
@@ -265,11 +265,11 @@ alone! {
                     let conn = out.connect(Address::Inet(address.to_string()));
                     out.send(conn, vec![7; 1_000_000].into());
                     out.send(conn, b"over".as_slice().into());
-                    out.close(conn, "all is said");
+                    out.close(conn, "everything is sent");
                     out.send(conn, b"too late".as_slice().into());
                     let refused = out.connect(Address::Inet("127.0.0.1:1".to_owned()));
                     out.send(refused, b"nobody".as_slice().into());
-                    out.close(refused, "all is said");
+                    out.close(refused, "everything is sent");
                     if exits {
                         out.exit(0);
                     }
@@ -285,7 +285,7 @@ alone! {
         }
     }
 
-    fn a_message_and_the_end_of_its_connection_are_heard_in_that_order_however_they_come() {
+    fn a_message_and_the_end_of_its_connection_arrive_in_that_order() {
         let (reactor, address) = listening(Options::default());
         let client = thread::spawn(move || {
             for size in [1, 1000, 65_536, 300_000] {
@@ -307,7 +307,7 @@ alone! {
         });
         ended.sort();
         assert_eq!(ended, [1, 1000, 65_536, 300_000]);
-        client.join().expect("all is said");
+        client.join().expect("everything is sent");
     }
 }
 

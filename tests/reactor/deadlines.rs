@@ -57,7 +57,7 @@ alone! {
         panic!("the medians of {ROUNDS} rounds are {medians:?}");
     }
 
-    fn a_machine_is_told_at_a_deadline_that_not_all_that_has_come_was_read() {
+    fn a_deadline_says_whether_bytes_are_still_unread() {
         let (reactor, address) = listening(Options::default());
         let mut peers: Vec<_> = (0..PEERS).map(|_| connect(address)).collect();
         let (mut accepted, mut spoke) = (0, None);

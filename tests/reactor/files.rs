@@ -21,7 +21,7 @@ use crate::{Scratch, alone, connect, listening, plain, run};
 const XFSZ: Signal = Signal(25);
 
 alone! {
-    fn whoever_hears_of_a_line_finds_it_in_the_file() {
+    fn a_line_is_in_the_file_before_any_peer_receives_it() {
         let scratch = Scratch::new();
         let path = scratch.path("deep/down/log");
         let (reactor, address) = listening(Options { fsync: true, ..Options::default() });
@@ -47,7 +47,7 @@ alone! {
         client.join().expect("the client is content");
     }
 
-    fn a_file_takes_the_place_of_another_when_all_of_it_is_there_and_what_follows_goes_to_it() {
+    fn a_file_replaces_another_when_it_is_complete_and_later_appends_go_to_it() {
         let scratch = Scratch::new();
         let (path, new) = (scratch.path("d/log"), scratch.path("d/log.new"));
         let mut failed = Vec::new();
@@ -175,7 +175,7 @@ alone! {
         assert_eq!(end, Some(Exit::Code(5)));
     }
 
-    fn a_full_disk_is_told_once_before_anything_goes_out_and_leaves_no_half_line() {
+    fn a_full_disk_is_reported_once_before_any_send_and_leaves_no_half_line() {
         let scratch = Scratch::new();
         let log = scratch.path("log");
         let options = Options { signals: vec![XFSZ], ..Options::default() };
@@ -199,7 +199,7 @@ alone! {
         assert_eq!(failures, [(log.clone(), SystemError::new(ErrorKind::FileTooLarge, "file too large"))]);
     }
 
-    fn a_device_without_room_is_told() {
+    fn a_full_device_is_reported() {
         let mut why = String::new();
         run(plain(), |_, input, out, _| match input {
             Input::Begin => out.append("/dev/full".into(), b"x".to_vec()),

@@ -65,7 +65,7 @@ alone! {
         assert_eq!(zombies, Vec::<String>::new());
     }
 
-    fn a_program_that_is_not_there_says_so() {
+    fn a_missing_program_is_reported() {
         let mut why = String::new();
         run(plain(), |_, input, out, _| match input {
             Input::Begin => {
@@ -217,7 +217,7 @@ alone! {
         assert_eq!(children(), Vec::<String>::new());
     }
 
-    fn what_has_stopped_goes_on_to_hear_what_ends_it_in_its_group_and_out_of_it() {
+    fn stopped_processes_are_resumed_to_get_the_signal_in_and_outside_of_the_group() {
         let scratch = Scratch::new();
         let inner = scratch.path("inner.sh");
         fs::write(&inner, "trap 'exit 5' TERM; kill -STOP $$; sleep 1000").expect("a script");
@@ -268,7 +268,7 @@ alone! {
         assert_eq!(fields[2..5], [pid.as_str(), &pid, "0"], "{stat}");
     }
 
-    fn a_hundred_children_that_end_at_once_are_all_heard_of() {
+    fn a_hundred_children_that_exit_at_once_are_all_reported() {
         let mut left = 100;
         run(plain(), |_, input, out, _| match input {
             Input::Begin => {
@@ -312,7 +312,7 @@ alone! {
         wait_for("the command's end", || !lives(&child));
     }
 
-    fn the_signals_that_were_asked_for_are_heard() {
+    fn the_requested_signals_become_inputs() {
         let options = Options { signals: vec![Signal::USR1, Signal::TERM], ..Options::default() };
         let mut heard = Vec::new();
         run(Reactor::new(options).expect("a reactor"), |_, input, out, _| match input {

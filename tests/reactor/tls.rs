@@ -143,7 +143,7 @@ fn until_closed(stream: &mut TcpStream) -> Vec<u8> {
 }
 
 alone! {
-    fn what_is_sent_over_tls_comes_back_whatever_its_size_through_small_buffers() {
+    fn messages_of_every_size_return_over_tls_through_small_buffers() {
         let lab = Lab::new();
         let (reactor, address) = lab.listening(Options { max_queue: 64 << 20, ..Options::default() });
         let client = thread::spawn(move || {
@@ -155,7 +155,7 @@ alone! {
                 for piece in sent.chunks(10_000) {
                     stream.write_all(piece).expect("it writes");
                     let mut back = vec![0; piece.len()];
-                    stream.read_exact(&mut back).expect("it comes back");
+                    stream.read_exact(&mut back).expect("it is echoed");
                     got.extend_from_slice(&back);
                 }
                 assert!(got == sent, "{size} bytes came back changed");
@@ -184,7 +184,7 @@ alone! {
         let read = |mut stream: StreamOwned<ClientConnection, TcpStream>| {
             thread::spawn(move || {
                 let mut got = Vec::new();
-                stream.write_all(b"x").expect("it says something");
+                stream.write_all(b"x").expect("the peer sends bytes");
                 // An end without a close alert would be an error.
                 stream.read_to_end(&mut got).expect("it reads to the end");
                 got
@@ -245,7 +245,7 @@ alone! {
         client.join().expect("the client is content");
     }
 
-    fn both_ends_are_told_who_the_other_is_and_what_was_sent_early_arrives() {
+    fn both_ends_get_the_name_of_the_other_and_early_bytes_arrive() {
         let lab = Lab::new();
         let (reactor, address) = lab.listening(Options::default());
         let (mut said, mut names) = (Vec::new(), Vec::new());
@@ -256,7 +256,7 @@ alone! {
                 // Closed before the handshake is complete. The bytes that were sent before are still delivered.
                 let other = out.connect(Address::Inet(address.to_string()));
                 out.send(other, b"and gone".as_slice().into());
-                out.close(other, "it has said all");
+                out.close(other, "everything is sent");
             }
             Input::Accepted { peer, .. } => names.push(peer.names().map(<[_]>::to_vec)),
             Input::Connected { peer, local, .. } => {
@@ -278,7 +278,7 @@ alone! {
         assert_eq!(names, [named("client"), named("client"), named("server")]);
     }
 
-    fn who_speaks_plainly_is_told_so_and_never_heard_of() {
+    fn a_peer_without_tls_is_refused_with_the_reason_and_causes_no_input() {
         let lab = Lab::new();
         let (reactor, address) = lab.listening(Options::default());
         let client = thread::spawn(move || {
@@ -297,7 +297,7 @@ alone! {
         client.join().expect("the client is content");
     }
 
-    fn who_does_not_speak_tls_or_is_somebody_else_is_not_connected_to() {
+    fn a_peer_without_tls_or_with_another_name_is_not_accepted() {
         let (lab, other) = (Lab::new(), Lab::new());
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let plain = listener.local_addr().expect("its address");
@@ -329,7 +329,7 @@ alone! {
         assert_eq!(told, 0);
     }
 
-    fn resets_at_every_byte_of_a_handshake_hurt_nobody() {
+    fn resets_at_every_byte_of_a_handshake_disturb_no_other() {
         let lab = Lab::new();
         let (reactor, address) = lab.listening(Options::default());
         let client = thread::spawn(move || {
@@ -354,7 +354,7 @@ alone! {
         client.join().expect("the client is content");
     }
 
-    fn a_thousand_half_handshakes_keep_nobody_out() {
+    fn a_thousand_half_handshakes_keep_no_client_out() {
         let lab = Lab::new();
         let (reactor, address) = lab.listening(Options::default());
         let client = thread::spawn(move || {
@@ -385,7 +385,7 @@ alone! {
         client.join().expect("the client is content");
     }
 
-    fn a_handshake_that_takes_too_long_or_says_too_much_is_ended() {
+    fn a_handshake_that_is_too_slow_or_too_long_is_ended() {
         let lab = Lab::new();
         let (reactor, address) = lab.listening(Options::default());
         let client = thread::spawn(move || {
@@ -410,7 +410,7 @@ alone! {
         client.join().expect("the client is content");
     }
 
-    fn what_is_said_in_one_piece_with_the_end_of_a_handshake_is_none_of_it() {
+    fn bytes_in_one_piece_with_the_end_of_a_handshake_do_not_belong_to_it() {
         let lab = Lab::new();
         let (reactor, address) = lab.listening(Options::default());
         let name = ServerName::try_from("server").expect("a name");

@@ -113,7 +113,7 @@ fn after_a_restart_of_the_controller_a_lost_slave_is_not_waited_for() {
 }
 
 #[test]
-fn a_member_of_whose_slave_nothing_is_left_ends_the_round_and_its_first_failure_is_the_reason() {
+fn a_round_ends_if_a_member_cannot_arrive_and_its_first_failure_is_the_reason() {
     let prepare = r#"{ "name": "prepare", "at": 1, "shell": "exit 3" }"#;
     let then = barrier("up", r#""after": { "entry": "prepare", "exit": 0 }"#, TWO);
     let command = r#"{ "name": "cmd", "at": 0, "shell": "barrier cmd members=s0,s1; must" }"#;
@@ -136,7 +136,7 @@ fn a_member_of_whose_slave_nothing_is_left_ends_the_round_and_its_first_failure_
 
 /// An entry that waits until a failed entry is ready does not begin, although that entry has exited.
 #[test]
-fn an_entry_that_waits_for_a_server_that_never_was_ready_brings_nobody() {
+fn an_entry_that_waits_for_a_server_that_was_never_ready_cannot_arrive() {
     let server = r#"{ "name": "srv", "at": 0, "service": true, "shell": "exit 127", "ready": { "notify": true } }"#;
     let up = barrier("up", r#""after": { "entry": "srv", "ready": true }"#, TWO);
     // The slave is not idle, because a command without a shell runs on it.
@@ -161,7 +161,7 @@ fn a_count_that_the_slaves_that_are_left_cannot_fill_is_given_up() {
 }
 
 #[test]
-fn what_may_still_come_is_waited_for() {
+fn a_member_that_may_still_arrive_is_waited_for() {
     // Each begins in another way, after more than ten seconds in which everything waits.
     let late = barrier("late", r#""at": 12"#, TWO);
     let chain = [
@@ -186,7 +186,7 @@ fn what_may_still_come_is_waited_for() {
 }
 
 #[test]
-fn slaves_that_wait_for_each_other_at_different_barriers_are_told() {
+fn slaves_that_wait_for_each_other_at_different_barriers_get_a_verdict() {
     let crossed = |first: &str, second: &str| {
         let go = barrier("go", r#""at": 0"#, TWO).replace("\"up\"", first);
         [go, barrier("then", r#""after": { "entry": "go", "exit": 0 }"#, TWO).replace("\"up\"", second)].join(",")
@@ -210,7 +210,7 @@ fn slaves_that_wait_for_each_other_at_different_barriers_are_told() {
 }
 
 #[test]
-fn commands_that_wait_are_told_with_what_they_wait_for_and_services_do_not_count() {
+fn the_verdict_names_waiting_commands_with_what_they_wait_for_and_services_do_not_count() {
     let waits = r#"{ "name": "b", "at": 0, "shell": "mark b; barrier up members=s0,s1" },
         { "name": "up", "at": 0, "shell": "forever", "service": true }"#;
     let trigger = r#"{ "name": "t", "at": 0, "shell": "mark t; wait go" }"#;
@@ -229,7 +229,7 @@ fn commands_that_wait_are_told_with_what_they_wait_for_and_services_do_not_count
 }
 
 #[test]
-fn a_command_that_computes_is_no_standstill() {
+fn a_command_that_computes_is_not_waiting() {
     let waits = barrier("up", r#""at": 0"#, TWO);
     let works = r#"{ "name": "w", "at": 0, "shell": "mark w; sleep 30000; barrier up members=s0,s1" }"#;
     let mut lab = Lab::started(&test(&[&waits, works]));

@@ -12,7 +12,7 @@ const MEMBERS: usize = 4_000;
 const LATE: u64 = 1_500 * MILLISECOND;
 
 #[test]
-fn thousands_are_released_though_the_last_comes_late() {
+fn thousands_are_released_although_the_last_is_late() {
     let mut world = World::new(1, 8);
     world.network.weather.spike_one_in = 0;
     lab::add_bare_controller(&mut world);

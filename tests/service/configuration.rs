@@ -15,7 +15,7 @@ fn wrong(place: &Place, text: &str) -> Ended {
 }
 
 #[test]
-fn every_mistake_in_a_configuration_is_said_with_its_file_line_and_key() {
+fn every_mistake_in_a_configuration_is_reported_with_its_file_line_and_key() {
     let place = Place::new("mistakes");
     let text = r#"{
         "controller": "127.0.0.1",
@@ -104,7 +104,7 @@ fn a_slave_that_a_run_starts_here_reads_no_configuration() {
 }
 
 #[test]
-fn a_slave_says_its_labels_when_it_greets_a_controller() {
+fn the_hello_of_a_slave_has_its_labels() {
     use std::io::{BufRead, BufReader};
     let place = Place::new("labels");
     let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has free ports");
@@ -114,7 +114,7 @@ fn a_slave_says_its_labels_when_it_greets_a_controller() {
     let _slave = place.arete(args).env("XDG_RUNTIME_DIR", place.path("run")).start();
     let (stream, _) = listener.accept().expect("the slave connects");
     let mut hello = String::new();
-    BufReader::new(stream).read_line(&mut hello).expect("the slave says hello");
+    BufReader::new(stream).read_line(&mut hello).expect("the slave sends hello");
     let hello: serde_json::Value = serde_json::from_str(&hello).expect("a hello is JSON");
     let labels = serde_json::json!({"arch": std::env::consts::ARCH, "os": "other", "rack": "a,b", "role": "client"});
     assert_eq!(hello["labels"], labels, "{hello}");
@@ -157,7 +157,7 @@ fn a_check_finds_nothing_wrong_and_starts_nothing() {
 }
 
 #[test]
-fn a_check_says_all_that_is_wrong_and_what_to_do_about_it() {
+fn a_check_reports_all_problems_with_their_remedies() {
     let place = Place::new("check-wrong");
     let pki = Pki::new(&place);
     let tls = pki.controller(&["127.0.0.1"]);
@@ -171,11 +171,11 @@ fn a_check_says_all_that_is_wrong_and_what_to_do_about_it() {
         more.iter().fold(place.arete(args).arg(tls), |program, word| program.arg(word)).run().exits_with(1)
     };
     // The name, the directory and the address, all in one.
-    let port_of_nobody = {
+    let unused_port = {
         let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has free ports");
         listener.local_addr().expect("it is bound").to_string()
     };
-    check(&["--name", "n2", "--controller", &port_of_nobody], &n1).complains(&[
+    check(&["--name", "n2", "--controller", &unused_port], &n1).complains(&[
         "it is for n1 and not for n2: \"arete pki issue DIR n2\"",
         "work directory: file/below: ",
         "--dir",

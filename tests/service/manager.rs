@@ -76,7 +76,7 @@ fn barrier<'a>(place: &'a Place, address: &str, name: &str, count: &str) -> Prog
 }
 
 #[test]
-fn a_slave_is_ready_at_once_and_says_whether_it_has_a_controller() {
+fn a_slave_is_ready_at_once_and_its_status_has_its_controller() {
     let place = Place::new("status");
     let mut manager = Manager::new(&place);
     let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
@@ -100,7 +100,7 @@ fn a_slave_is_ready_at_once_and_says_whether_it_has_a_controller() {
 }
 
 #[test]
-fn the_commands_of_a_slave_do_not_hear_of_its_manager() {
+fn the_commands_of_a_slave_do_not_know_its_manager() {
     let place = Place::new("environment");
     let mut manager = Manager::new(&place);
     place.write(
@@ -132,7 +132,7 @@ fn the_commands_of_a_slave_do_not_hear_of_its_manager() {
 }
 
 #[test]
-fn a_controller_says_who_is_there() {
+fn the_status_of_a_controller_has_its_peers() {
     let place = Place::new("controller-status");
     let name = format!("arete-service-{}", place.mark());
     let address = SocketAddr::from_abstract_name(&name).expect("the name is short");
@@ -234,8 +234,8 @@ fn says_bye(mut stream: UnixStream) {
 }
 
 #[test]
-fn what_is_passed_must_be_a_listener_and_safe() {
-    let test = "what_is_passed_must_be_a_listener_and_safe";
+fn a_passed_socket_must_be_a_listener_and_safe() {
+    let test = "a_passed_socket_must_be_a_listener_and_safe";
     if !have("python3") {
         return skip(test, "python3 is not installed", Needed::InCi);
     }
@@ -307,7 +307,7 @@ fn certificates_are_renewed_without_losing_a_connection() {
 }
 
 #[test]
-fn a_controller_that_is_told_to_reads_its_configuration_anew() {
+fn a_controller_reloads_its_configuration_on_request() {
     let place = Place::new("reload-controller");
     place.write("controller.json", r#"{"listen": "127.0.0.1:0", "value-max": "2KiB"}"#);
     let mut controller = place.arete(["controller", "--config", "controller.json"]).env("RUST_LOG", "info").start();
@@ -331,7 +331,7 @@ fn a_controller_that_is_told_to_reads_its_configuration_anew() {
 }
 
 #[test]
-fn a_slave_that_reads_its_configuration_anew_says_its_new_labels_next_time() {
+fn a_slave_that_reloads_its_configuration_sends_its_new_labels_next_time() {
     let place = Place::new("reload-slave");
     let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has free ports");
     let controller = listener.local_addr().expect("it is bound").to_string();
@@ -342,7 +342,7 @@ fn a_slave_that_reads_its_configuration_anew_says_its_new_labels_next_time() {
     };
     let hello = |stream: TcpStream| {
         let mut line = String::new();
-        BufReader::new(stream).read_line(&mut line).expect("the slave says hello");
+        BufReader::new(stream).read_line(&mut line).expect("the slave sends hello");
         serde_json::from_str::<serde_json::Value>(&line).expect("a hello is JSON")
     };
     config("client", "n1");

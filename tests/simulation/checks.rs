@@ -193,7 +193,7 @@ impl Checks {
         if self.whole == (node.life, log.len()) {
             return Ok(());
         }
-        hold!(log.starts_with(&self.log), "what was in the log is there no more, or is there otherwise");
+        hold!(log.starts_with(&self.log), "the log has lost or changed a part");
         let end = memchr::memrchr(b'\n', log).map_or(0, |end| end + 1);
         let torn = node.machine.is_none() || self.whole.0 != node.life;
         hold!(end == log.len() || torn, "a line of the log is written in pieces");
@@ -272,7 +272,7 @@ impl Checks {
                 let why = text(event, "why");
                 let failed = text(event, "entry") == "never" && text(event, "outcome") == "failed";
                 let said = ["not ready within 300ms: ", "could not be started: "].iter().any(|it| why.starts_with(it));
-                hold!(!failed || said, "it is not said why: {why}");
+                hold!(!failed || said, "the reason is missing: {why}");
                 let run = (slave, text(event, "entry").to_owned(), event["nr"].as_u64().unwrap_or(0));
                 hold!(self.runs.insert(run, true) != Some(true), "a run of an entry ends twice");
                 Ok(())
@@ -467,7 +467,7 @@ impl Checks {
     fn verdict_is_true(&self, test: &Test, summary: &Value, code: Option<u8>) -> Result<(), String> {
         let verdict = text(summary, "verdict");
         let last = self.events.last().map(|event| text(event, "verdict")).unwrap_or("");
-        hold!(verdict == last, "the summary says {verdict}, the log {last}");
+        hold!(verdict == last, "the summary has {verdict}, the log {last}");
         let expected: &[u8] = match verdict {
             "passed" => &[0],
             "failed" => &[1, 7],
@@ -477,7 +477,7 @@ impl Checks {
         if verdict == "failed" {
             first_failure_is_the_headline(summary, code)?;
         }
-        self.losses_mean_what_the_test_says(test)?;
+        self.losses_have_the_effect_that_the_test_chooses(test)?;
         let lost = self.events.iter().filter(|event| text(event, "event") == "lost").count();
         let forgives = test.on_lost == OnLost::Continue && lost < test.slaves.len();
         let bad = self.events.iter().find(|event| is_failure(event) && !(forgives && text(event, "event") == "lost"));
@@ -537,14 +537,17 @@ impl Checks {
     }
 
     /// If a run continues without lost slaves, only the loss of the last one ends it.
-    fn losses_mean_what_the_test_says(&self, test: &Test) -> Result<(), String> {
+    fn losses_have_the_effect_that_the_test_chooses(&self, test: &Test) -> Result<(), String> {
         let of = |what: &str| self.events.iter().filter(|event| text(event, "event") == what).count();
         let by_loss = self.events.iter().any(|event| {
             let why = text(event, "why");
             text(event, "event") == "ending" && why.starts_with("slave ") && why.contains(" was lost: ")
         });
         let goes_on = test.on_lost == OnLost::Continue && of("started") > 0;
-        hold!(!(goes_on && by_loss) || of("lost") == test.slaves.len(), "a loss ended the run that goes on");
+        hold!(
+            !(goes_on && by_loss) || of("lost") == test.slaves.len(),
+            "a loss ended the run although it continues without lost slaves"
+        );
         Ok(())
     }
 
@@ -552,7 +555,7 @@ impl Checks {
         for (trigger, initial) in &self.initial {
             let said = &summary["triggers"][trigger];
             let total = self.total.get(trigger).copied().unwrap_or(0);
-            hold!(said["notified"].as_u64() == Some(total), "{trigger}: the summary says {said}, the log {total}");
+            hold!(said["notified"].as_u64() == Some(total), "{trigger}: the summary has {said}, the log {total}");
             hold!(said["left"].as_u64() == Some(initial.saturating_sub(total)), "{trigger}: {said} after {total}");
             hold!(said["fired"].is_null() != self.fired.contains(trigger), "{trigger}: {said}");
         }

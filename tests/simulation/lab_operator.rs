@@ -124,7 +124,7 @@ impl Operator {
 
     fn line(&mut self, now: Time, line: &[u8], out: &mut Outbox) {
         let Some(conn) = self.conn else { return };
-        let said = FromController::decode(line).expect("a controller says well-formed lines");
+        let said = FromController::decode(line).expect("a controller sends well-formed lines");
         let book = &mut *self.book.borrow_mut();
         let mut wrong = |what: String| book.problems.push(what);
         match said {
@@ -211,7 +211,7 @@ impl Machine for Operator {
                     lines.push(line.to_vec());
                     true
                 });
-                assert!(fed.is_ok(), "a controller says lines that are not too long");
+                assert!(fed.is_ok(), "a controller sends lines that are not too long");
                 (self.frames, self.heard) = (frames, now);
                 lines.iter().for_each(|line| self.line(now, line, out));
                 self.act(now, out);

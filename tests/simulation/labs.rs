@@ -535,6 +535,6 @@ fn harm(kind: Kind, at: u64, slaves: usize, world: &mut World, rng: &mut Rng) {
 }
 
 #[test]
-fn every_run_that_is_handed_in_is_run_once_and_in_order_whatever_breaks() {
+fn every_submitted_test_runs_once_and_in_order_in_spite_of_faults() {
     sweep::<LabSweep>(0..seeds_or(SEEDS), "Labs", |_| true);
 }

@@ -64,7 +64,7 @@ impl Absent {
 
 impl MeetingChecks {
     /// A member that waits for a slave that was lost a while ago should have its verdict.
-    pub(super) fn nobody_waits_for_the_lost(&self, world: &World) -> Result<(), String> {
+    pub(super) fn lost_slaves_are_not_waited_for(&self, world: &World) -> Result<(), String> {
         let Some(controller) = self.controller.filter(|life| self.logged && world.is_alive(*life)) else {
             return Ok(());
         };

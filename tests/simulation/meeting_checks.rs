@@ -1,8 +1,8 @@
-//! The promises about barriers and syncs, after every step: one verdict for a round, no release before all members
-//! have arrived and shown that they are alive, the same bytes for all of a sync, a verdict for every member.
+//! The promises about barriers and syncs, after every step: one verdict for a round, no release before all members have
+//! arrived and are known to be alive, the same bytes for all of a sync, a verdict for every member.
 //!
-//! The checks compare the controller's input and messages, byte by byte, with the requests of virtual commands and the
-//! answers to them. Every planned arrival has a serial number that all of these contain.
+//! The checks compare the bytes that the controller receives and sends with the requests of virtual commands and their
+//! results. Every planned arrival has a serial number that all of these contain.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,8 +33,8 @@ const LATE_MAX: u64 = SECOND;
 pub const SERVES_ON: u64 = 5 * SECOND + 100 * MILLISECOND;
 /// The time after the last fault within which a meeting must end unless something delays it.
 const STUCK_AFTER: u64 = 40 * SECOND;
-/// The time for which the verdict of a failed round is kept if no member has named a timeout.
-const STANDS_FOR: u64 = 60 * SECOND;
+/// The time for which a failed round keeps its verdict if no member has named a timeout.
+const KEPT_FOR: u64 = 60 * SECOND;
 
 macro_rules! hold {
     ($condition:expr, $($format:tt)*) => {
@@ -157,8 +157,7 @@ impl MeetingChecks {
         checks
     }
 
-    /// Checks the conditions after every step, from the machines' messages, the controller's input, and the events of
-    /// the log.
+    /// Checks a step: the messages of machines, the controller's input, and the events of the log.
     pub fn after_step(
         &mut self,
         world: &World,
@@ -188,11 +187,11 @@ impl MeetingChecks {
                 self.member_says(it, world)?;
             }
         }
-        self.nobody_is_late(world)?;
+        self.verdicts_are_in_time(world)?;
         if world.now >= self.next_look {
             self.next_look = world.now + SECOND;
-            self.nobody_is_stuck(world)?;
-            self.nobody_waits_for_the_lost(world)?;
+            self.meetings_end(world)?;
+            self.lost_slaves_are_not_waited_for(world)?;
         }
         Ok(())
     }
@@ -207,8 +206,7 @@ impl MeetingChecks {
         if self.lasting {
             self.decided = decided(world);
             for arrival in self.arrivals.values_mut() {
-                // Refusals of a single arrival are decided again. If it is asked for again, its verdict was not
-                // confirmed.
+                // Refusals are decided again. An arrival that is repeated has not confirmed its verdict.
                 arrival.told = arrival.told.take().filter(|told| told.round > 0);
                 arrival.received_at = arrival.received_at.filter(|_| arrival.told.is_some());
                 arrival.taken_back = arrival.taken_back.filter(|_| arrival.told.is_some());
@@ -258,7 +256,7 @@ impl MeetingChecks {
                 }
                 Fact::Met { at, life, meet, end, pid } => {
                     self.pids.remove(pid);
-                    self.is_told(*at, *life, meet.serial(), end)?;
+                    self.gets_result(*at, *life, meet.serial(), end)?;
                 }
                 Fact::Ended { pid, .. } => {
                     if let Some((life, serial)) = self.pids.remove(pid) {
@@ -272,7 +270,7 @@ impl MeetingChecks {
     }
 
     /// A command or a client gets its result, which is the verdict that the controller sent to its slave.
-    pub fn is_told(&mut self, now: u64, life: Life, serial: u64, end: &End) -> Result<(), String> {
+    pub fn gets_result(&mut self, now: u64, life: Life, serial: u64, end: &End) -> Result<(), String> {
         let planned = &self.planned[&serial];
         let wait = self.waits.get_mut(&(life, serial)).expect("a command with a result has asked");
         wait.over_at = Some(now);
@@ -321,7 +319,7 @@ impl MeetingChecks {
     }
 
     /// A client has exited by itself. It shows less than a command: its status, and a map.
-    pub fn client_is_told(&mut self, now: u64, life: Life, serial: u64, code: u8, output: &[u8]) -> Result<(), String> {
+    pub fn client_exited(&mut self, now: u64, life: Life, serial: u64, code: u8, output: &[u8]) -> Result<(), String> {
         let told = self.ids.get(&(life, serial)).and_then(|id| self.arrivals[&(life, *id)].told.clone());
         let verdict = [
             OutcomeKind::Released,
@@ -336,7 +334,7 @@ impl MeetingChecks {
         let verdict = told.as_ref().map(|told| told.kind).or(verdict.filter(|_| code != 1));
         let (who, reason) = told.map(|told| (told.who, told.reason)).unwrap_or_default();
         let map = output.strip_suffix(b"\n").map(<[u8]>::to_vec);
-        self.is_told(now, life, serial, &End { code, verdict, who, reason, map })
+        self.gets_result(now, life, serial, &End { code, verdict, who, reason, map })
     }
 
     /// A slave or a client sends a message.
@@ -489,7 +487,10 @@ impl MeetingChecks {
         let arrival = &self.arrivals[key];
         let due = arrival.over_at.is_some_and(|over_at| over_at <= self.now + CLOCKS);
         let counted = matches!(self.party_of(key), Some(Party::Count(_)) | None);
-        hold!(wrong || told.kind == OutcomeKind::TimedOut && due && counted, "{told:?} is of no round: {arrival:?}");
+        hold!(
+            wrong || told.kind == OutcomeKind::TimedOut && due && counted,
+            "{told:?} belongs to no round: {arrival:?}"
+        );
         Ok(())
     }
 
@@ -510,7 +511,7 @@ impl MeetingChecks {
         let (same, over_at) = (round.verdict.as_ref(), round.over_at);
         hold!(same == Some(told), "{place:?}: some receive {same:?}, others {told:?}");
         if earlier {
-            self.stands_for(&name, key, told)?;
+            self.keeps_verdict(&name, key, told)?;
         } else if let Some(over_at) = over_at {
             let arrival = &self.arrivals[&key];
             let came = self.came(&key, &name, told.round);
@@ -538,9 +539,8 @@ impl MeetingChecks {
         Ok(())
     }
 
-    /// A late member gets the verdict of the failed round, but only for a limited time, and unless it wants another
-    /// party.
-    fn stands_for(&mut self, name: &Name, key: Key, told: &Told) -> Result<(), String> {
+    /// A late member gets the verdict of the failed round, for a limited time, and only if it wants no other party.
+    fn keeps_verdict(&mut self, name: &Name, key: Key, told: &Told) -> Result<(), String> {
         let round = &self.rounds[&(name.clone(), told.round)];
         let arrival = &self.arrivals[&key];
         let came = arrival.received_at.unwrap_or(0);
@@ -552,8 +552,8 @@ impl MeetingChecks {
         let timeout_of = |key: &Key| self.planned[&self.arrivals[key].serial].timeout;
         let longest = self.by_name[name].iter().filter_map(timeout_of).max().unwrap_or(0) * MILLISECOND;
         let named = longest > 0 && round.told.iter().all(|key| timeout_of(key).is_some());
-        let stands = if named { longest } else { longest.max(STANDS_FOR) };
-        hold!(came <= over_at + stands + CLOCKS, "{name:?} {told:?} is kept for too long: {arrival:?}");
+        let kept = if named { longest } else { longest.max(KEPT_FOR) };
+        hold!(came <= over_at + kept + CLOCKS, "{name:?} {told:?} is kept for too long: {arrival:?}");
         let party = |key: &Key| self.parties[&self.arrivals[key].serial].as_ref().map(wanted);
         let (mine, theirs) = (party(&key), round.told.iter().find_map(party));
         let other = mine.is_some() && theirs.is_some() && mine != theirs;
@@ -575,7 +575,7 @@ impl MeetingChecks {
     }
 
     /// A member with a timeout gets its verdict at most a second after it.
-    fn nobody_is_late(&mut self, world: &World) -> Result<(), String> {
+    fn verdicts_are_in_time(&mut self, world: &World) -> Result<(), String> {
         while let Some((at, life, serial)) = self.due.first().copied().filter(|(at, ..)| *at < world.now) {
             self.due.pop_first();
             let node = &world.nodes[life.node];
@@ -608,7 +608,7 @@ impl MeetingChecks {
     }
 
     /// After the last fault, complete parties are released, and no member waits for a dead one.
-    fn nobody_is_stuck(&self, world: &World) -> Result<(), String> {
+    fn meetings_end(&self, world: &World) -> Result<(), String> {
         let nobody_serves = self.served && !self.controller.is_some_and(|life| world.is_alive(life));
         if world.now < self.calm_from + STUCK_AFTER || nobody_serves {
             return Ok(());
@@ -639,12 +639,11 @@ impl MeetingChecks {
         Ok(())
     }
 
-    /// An entry that is a barrier or a sync itself has exited. `output` is its standard output in the results, if it
-    /// is complete.
+    /// A barrier or a sync as an entry has exited. `output` is its standard output in the results, if complete.
     pub fn entry_is_over(&self, life: Life, serial: u64, code: u8, output: Option<&[u8]>) -> Result<(), String> {
         let Some(id) = self.ids.get(&(life, serial)) else { return Ok(()) };
         let Some(told) = &self.arrivals[&(life, *id)].told else {
-            hold!(code != 0, "{serial} was not told of its release");
+            hold!(code != 0, "{serial} did not get its release");
             return Ok(());
         };
         hold!(code == 6 || code == exit_code(Some(told.kind)), "{serial} exits with {code}, and received {told:?}");

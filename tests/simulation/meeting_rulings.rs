@@ -124,7 +124,7 @@ impl MeetingChecks {
             let slave = self.absent.is_lost(member);
             let member = (name.clone(), member.clone());
             let recorded = slave || self.log.away.contains(&member) && self.log.lost.contains(&member);
-            hold!(recorded || !self.logged, "{member:?} is lost, and it is not recorded when it went");
+            hold!(recorded || !self.logged, "{member:?} is lost, and its departure is not recorded");
         }
         hold!(!told.who.is_empty(), "{name:?}: it names no lost member: {told:?}");
         Ok(())

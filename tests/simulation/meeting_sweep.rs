@@ -310,7 +310,7 @@ impl MeetingSweep {
             self.world.said.clear();
             let received = std::mem::take(&mut self.world.received);
             self.meetings.after_step(&self.world, CONTROLLER, &said, &received, &self.checks.events)?;
-            self.nobody_serves_for_ever()?;
+            self.servers_stop()?;
             self.clients_end()?;
         }
         Ok(())
@@ -318,7 +318,7 @@ impl MeetingSweep {
 
     /// A member that serves a room and has its verdict stops after a limited time, whether or not the others have
     /// theirs.
-    fn nobody_serves_for_ever(&self) -> Result<(), String> {
+    fn servers_stop(&self) -> Result<(), String> {
         let node = &self.world.nodes[CONTROLLER];
         if !self.meetings.served || node.machine.is_none() || node.paused {
             return Ok(());
@@ -352,7 +352,7 @@ impl MeetingSweep {
             let life = self.world.life_of(client.node);
             match node.exit {
                 None | Some(130) => self.meetings.died(now, life, serial),
-                Some(code) => self.meetings.client_is_told(now, life, serial, code, &client.output.borrow())?,
+                Some(code) => self.meetings.client_exited(now, life, serial, code, &client.output.borrow())?,
             }
             if let Some((wait, next)) = client.next.filter(|_| node.exit.is_some()) {
                 self.world.fault_at(now + wait * MILLISECOND, Fault::Start(next));

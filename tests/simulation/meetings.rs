@@ -88,7 +88,7 @@ fn clients_in_a_room_get_one_verdict_while_they_and_the_controller_die() {
 }
 
 #[test]
-fn whoever_serves_a_room_leaves_when_all_have_their_verdict() {
+fn a_serving_member_leaves_when_all_have_their_verdict() {
     let Some(seen) = sweep(Place::Served, Kind::Calm) else { return };
     // Only members with a short time on a slow network went without a verdict. Each is checked on its own.
     assert!(seen.drops == 0 && seen.unheard <= seen.timed_out / 100, "{seen:?}");

@@ -268,7 +268,7 @@ impl World {
         if self.nodes[id].machine.is_some() {
             return;
         }
-        self.end_former_processes(id);
+        self.end_earlier_processes(id);
         let pid = self.new_pid();
         let seed = self.rng.u64(..);
         let clock =

@@ -537,7 +537,7 @@ impl World {
     }
 
     /// As the command line does before a slave's machine runs: ends the processes that an earlier slave has left.
-    pub fn end_former_processes(&mut self, node: usize) {
+    pub fn end_earlier_processes(&mut self, node: usize) {
         for pid in self.pids_where(|process| process.life.node == node) {
             self.end_process(pid, Exit::Signal(Signal::KILL));
         }

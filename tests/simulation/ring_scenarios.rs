@@ -81,7 +81,7 @@ impl Ring {
         change.and_then(|(_, to)| to.split(':').next()).unwrap_or("seeker")
     }
 
-    fn has_told(&self, node: usize, text: &str) -> bool {
+    fn has_logged(&self, node: usize, text: &str) -> bool {
         std::str::from_utf8(&self.world.nodes[node].printed).is_ok_and(|log| log.contains(text))
     }
 
@@ -143,7 +143,7 @@ fn the_data_of_a_hand_over_survives_the_crash_of_either_end() {
             ring.world.happen(Fault::Crash(dead));
             ring.run(20 * SECOND);
             let later: Vec<Step> = ring.steps_since(taken.at + 1).cloned().collect();
-            assert!(later.len() > 3, "{mode:?} seed {seed}: the ring goes on");
+            assert!(later.len() > 3, "{mode:?} seed {seed}: the ring continues");
             for step in later {
                 assert!(step.input.starts_with(&taken.input), "{mode:?} seed {seed}: {step:?} is older than {taken:?}");
             }
@@ -200,7 +200,7 @@ fn an_owner_that_was_stopped_starts_nothing_with_its_old_token() {
 }
 
 #[test]
-fn of_five_the_side_of_three_goes_on_and_the_side_of_two_stops_and_says_why() {
+fn of_five_the_side_of_three_continues_and_the_side_of_two_stops_and_reports_why() {
     for seed in 0..10 {
         let mut ring = Ring::new(seed, Plan::steady(Mode::Members, 5));
         ring.run(FIRST_OWNER + seed * 1_300 * MILLISECOND);
@@ -214,11 +214,11 @@ fn of_five_the_side_of_three_goes_on_and_the_side_of_two_stops_and_says_why() {
         ring.run(7 * SECOND);
         let from = ring.world.now;
         ring.run(15 * SECOND);
-        assert!(ring.steps_since(from).count() > 3, "seed {seed}: the side of three goes on");
+        assert!(ring.steps_since(from).count() > 3, "seed {seed}: the side of three continues");
         assert!(ring.steps_since(from).all(|step| !small.contains(&step.node)), "seed {seed}: the side of two works");
         for node in small {
-            let told = ring.has_told(node, "of 5 members") && ring.has_told(node, "3 are needed");
-            assert!(told, "seed {seed}: node {node} of the side of two says why");
+            let told = ring.has_logged(node, "of 5 members") && ring.has_logged(node, "3 are needed");
+            assert!(told, "seed {seed}: node {node} of the side of two reports why");
         }
         for (a, b) in ring.world.network.partitions() {
             ring.world.happen(Fault::Heal(a, b));
@@ -265,12 +265,12 @@ fn a_power_cut_at_all_nodes_loses_nothing_that_a_step_was_started_on() {
         }
         // Every step is checked to have the newest data.
         ring.run(FIRST_OWNER + 4 * SECOND);
-        assert!(ring.steps_since(dark).count() > 0, "seed {seed}: the ring goes on");
+        assert!(ring.steps_since(dark).count() > 0, "seed {seed}: the ring continues");
     }
 }
 
 #[test]
-fn an_owner_that_is_told_to_go_hands_the_token_on_first() {
+fn an_owner_that_is_asked_to_leave_hands_the_token_on_first() {
     for mode in MODES {
         let mut ring = Ring::new(5, Plan::steady(mode, 3));
         ring.run(FIRST_OWNER);
@@ -290,7 +290,7 @@ fn a_disk_that_is_full_stops_a_node_and_not_the_ring() {
     ring.run(FIRST_OWNER);
     ring.world.happen(Fault::DiskFull(1, true));
     ring.expect(12 * SECOND, "the node goes on without its disk", |ring| ring.world.nodes[1].machine.is_none());
-    assert!(ring.has_told(1, "the node stops rather than forget"));
+    assert!(ring.has_logged(1, "the node stops rather than forget"));
     let from = ring.world.now;
     ring.run(20 * SECOND);
     assert!(ring.steps_since(from).count() > 5, "two of three go on");
@@ -332,7 +332,7 @@ fn garbage_makes_no_node_deaf() {
 }
 
 #[test]
-fn a_node_that_is_heard_but_hears_nothing_stops_nobody() {
+fn a_node_that_sends_but_receives_nothing_does_not_stop_the_ring() {
     for mode in [Mode::Members, Mode::Sealed, Mode::Plain] {
         for seed in 0..5 {
             let mut ring = Ring::new(seed, Plan::steady(mode, 3));
@@ -394,7 +394,7 @@ fn forged(kind: &str, to: Option<&str>) -> Message {
 }
 
 #[test]
-fn with_a_key_nothing_that_is_not_sealed_with_it_is_believed() {
+fn with_a_key_messages_without_its_seal_are_ignored() {
     let mut ring = Ring::new(9, Plan { key: true, ..Plan::steady(Mode::Plain, 3) });
     ring.run(FIRST_OWNER);
     let from = ring.world.now;
@@ -409,7 +409,7 @@ fn with_a_key_nothing_that_is_not_sealed_with_it_is_believed() {
         ring.run(500 * MILLISECOND);
     }
     let steps: Vec<&Step> = ring.steps_since(from).collect();
-    assert!(steps.len() >= 3, "the ring goes on");
+    assert!(steps.len() >= 3, "the ring continues");
     assert!(steps.iter().all(|step| step.fence.epoch == steps[0].fence.epoch), "no node accepted the token");
 }
 
@@ -447,7 +447,7 @@ fn with_a_key_what_was_recorded_cannot_be_played_again() {
     assert_eq!(unreachable(&ring), before, "a node is given up because of a replay");
     ring.run(6 * SECOND);
     let steps: Vec<&Step> = ring.steps_since(from).collect();
-    assert!(steps.len() > 3, "the ring goes on");
+    assert!(steps.len() > 3, "the ring continues");
     assert!(steps.iter().all(|step| step.fence.epoch == steps[0].fence.epoch), "a replay was believed");
     assert!(steps.windows(2).all(|pair| pair[1].fence > pair[0].fence), "a replay was believed");
 }

@@ -108,7 +108,7 @@ fn without_members_there_is_one_token_in_the_end() {
 }
 
 #[test]
-fn as_the_original_speaks_there_is_one_token_in_the_end() {
+fn with_the_protocol_of_the_original_there_is_one_token_in_the_end() {
     if let Some(seen) = sweep(Mode::Compat) {
         assert!(seen.steps > seen.rings * 10 && seen.generated > seen.rings, "too little has happened: {seen:?}");
     }

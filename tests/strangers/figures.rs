@@ -37,7 +37,7 @@ fn what_an_idle_member_and_a_handshake_cost_is_shown() {
         let line = format!(
             "{{\"type\":\"join\",\"protocol\":1,\"version\":\"x\",\"incarnation\":\"i{nr}\",\"room\":\"r\"}}\n"
         );
-        stream.write_all(line.as_bytes()).expect("it is said");
+        stream.write_all(line.as_bytes()).expect("it is sent");
         assert!(stream.read(&mut [0; 1000]).expect("a welcome") > 10);
         stream
     };
@@ -62,7 +62,7 @@ fn join(mut stream: impl Read + Write, member: usize) -> impl Read + Write {
     let line = format!(
         "{{\"type\":\"join\",\"protocol\":1,\"version\":\"x\",\"incarnation\":\"i{member}\",\"room\":\"r\",\"member\":\"m#{member}\"}}\n"
     );
-    stream.write_all(line.as_bytes()).expect("it is said");
+    stream.write_all(line.as_bytes()).expect("it is sent");
     assert!(stream.read(&mut [0; 1000]).expect("a welcome") > 10);
     stream
 }

@@ -16,7 +16,7 @@ const TEST: &str = r#"{"name": "t", "end": {"idle": true, "limit": "30s"},
 fn ask(address: &str, line: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("it connects");
     stream.set_read_timeout(Some(SOON)).expect("a timeout");
-    stream.write_all(line.as_bytes()).expect("it is said");
+    stream.write_all(line.as_bytes()).expect("it is sent");
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer).expect("it is answered");
     answer
@@ -87,7 +87,7 @@ fn the_control_socket_answers_its_own_user_and_root_alone() {
         .start();
     let socket = runtime.join("arete").join(format!("{}.sock", slave.pid()));
     wait_for(SOON, "the control socket", || socket.exists());
-    let mode = |path: &std::path::Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    let mode = |path: &std::path::Path| fs::metadata(path).expect("it exists").permissions().mode() & 0o777;
     assert_eq!((mode(&socket), mode(&runtime.join("arete"))), (0o600, 0o700));
     let ask = |user: &str| {
         let mut command = Command::new("setpriv");
@@ -99,7 +99,7 @@ fn the_control_socket_answers_its_own_user_and_root_alone() {
     // Another user cannot even connect to it.
     ask("65534").exits_with(1).complains(&["PermissionError"]);
     // With open modes, the slave still refuses the request of another user.
-    place.give_to_everybody();
+    place.make_writable_for_all();
     for (path, mode) in [(runtime.join("arete"), 0o755), (socket.clone(), 0o666)] {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("modes can be changed");
     }

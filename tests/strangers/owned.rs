@@ -61,7 +61,7 @@ fn made(name: &str) -> Place {
 }
 
 #[test]
-fn what_other_users_may_write_is_refused_with_what_to_do() {
+fn files_that_other_users_may_write_are_refused_with_a_remedy() {
     let place = made("writable");
     for (words, path) in COMMANDS {
         let whole = place.path(path);
@@ -110,8 +110,8 @@ fn a_directory_that_every_user_could_replace_is_refused_and_one_in_a_sticky_dire
 }
 
 #[test]
-fn what_is_another_users_is_refused() {
-    let test = "what_is_another_users_is_refused";
+fn files_of_another_user_are_refused() {
+    let test = "files_of_another_user_are_refused";
     if !is_root() {
         return skip(test, "it needs root, to give files away", Needed::Nowhere);
     }
@@ -133,7 +133,7 @@ fn what_is_another_users_is_refused() {
 }
 
 #[test]
-fn without_a_umask_nobody_else_may_write_what_arete_makes_and_commands_have_it_as_it_was() {
+fn without_a_umask_no_other_user_may_write_files_of_arete_and_commands_keep_the_umask() {
     let place = Place::new("umask");
     place.write("t.json", TEST);
     let script = |words: &str| {

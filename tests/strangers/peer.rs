@@ -25,7 +25,7 @@ pub struct Identity {
 
 impl Identity {
     pub fn read(dir: &Path) -> Identity {
-        let read = |file: &str| fs::read(dir.join(file)).expect("the file is there");
+        let read = |file: &str| fs::read(dir.join(file)).expect("the file exists");
         let all = |file: &str| {
             let certificates = CertificateDer::pem_slice_iter(&read(file)).collect::<Result<Vec<_>, _>>();
             certificates.expect("certificates")
@@ -73,7 +73,7 @@ impl Identity {
 /// Sends this and returns everything that is received until the end, or until the peer is silent.
 pub fn speak(address: &str, identity: &Identity, text: &str) -> String {
     let mut stream = identity.connect(address);
-    stream.write_all(text.as_bytes()).expect("it is said");
+    stream.write_all(text.as_bytes()).expect("it is sent");
     let (mut said, mut buffer) = (Vec::new(), [0; 65536]);
     while let Ok(count @ 1..) = stream.read(&mut buffer) {
         said.extend_from_slice(&buffer[..count]);
@@ -114,6 +114,6 @@ pub fn serve(identity: &Identity) -> String {
 pub fn half_handshake(address: &str, nr: usize) -> TcpStream {
     let beginning = [22, 3, 1, 1, 0, 1, 0, 0, 252, 3, 3];
     let mut stream = TcpStream::connect(address).expect("it connects");
-    stream.write_all(&beginning[..nr % beginning.len()]).expect("it is said");
+    stream.write_all(&beginning[..nr % beginning.len()]).expect("it is sent");
     stream
 }

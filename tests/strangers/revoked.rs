@@ -73,8 +73,8 @@ fn give(place: &Place, dir: &str, lists: &[&str]) -> PathBuf {
 const REVOKED: &str = "the other end has refused us: our certificate was revoked, or an authority above it";
 
 #[test]
-fn nobody_of_a_revoked_authority_comes_in_and_no_controller_of_one_is_believed() {
-    let test = "nobody_of_a_revoked_authority_comes_in_and_no_controller_of_one_is_believed";
+fn no_member_of_a_revoked_authority_is_accepted_and_no_controller_of_one_is_trusted() {
+    let test = "no_member_of_a_revoked_authority_is_accepted_and_no_controller_of_one_is_trusted";
     let Some(place) = made("middle", test) else { return };
     let (_server, address) = controller(&place, &give(&place, "up-ctl", &["root", "up", "down"]));
     let (good, gone) = (place.path("up-node"), place.path("down-node"));
@@ -105,8 +105,8 @@ fn nobody_of_a_revoked_authority_comes_in_and_no_controller_of_one_is_believed()
 }
 
 #[test]
-fn an_authority_that_was_revoked_is_not_believed_for_standing_in_the_file_of_the_trusted() {
-    let test = "an_authority_that_was_revoked_is_not_believed_for_standing_in_the_file_of_the_trusted";
+fn a_revoked_authority_is_not_trusted_although_the_file_of_trusted_ones_has_it() {
+    let test = "a_revoked_authority_is_not_trusted_although_the_file_of_trusted_ones_has_it";
     let Some(place) = made("anchors", test) else { return };
     let all = ["root", "up", "down"].map(|authority| place.read(format!("{authority}.pem"))).concat();
     place.write("up-ctl/ca.pem", all);
@@ -117,8 +117,8 @@ fn an_authority_that_was_revoked_is_not_believed_for_standing_in_the_file_of_the
 }
 
 #[test]
-fn where_there_is_no_list_of_an_authority_above_nobody_is_turned_away_for_that() {
-    let test = "where_there_is_no_list_of_an_authority_above_nobody_is_turned_away_for_that";
+fn a_missing_list_of_a_higher_authority_refuses_no_peer() {
+    let test = "a_missing_list_of_a_higher_authority_refuses_no_peer";
     let Some(place) = made("listless", test) else { return };
     // Without the root's list, `down` is not known to be revoked. Its own list has no issuer that this directory
     // knows.
@@ -193,7 +193,7 @@ fn a_list_with_a_wrong_signature_is_refused_and_the_old_one_stays() {
 const HEARD_WITHIN: Duration = Duration::from_secs(10);
 
 #[test]
-fn a_reload_hangs_up_on_those_whose_certificates_were_revoked_and_on_operators_off_the_list_alone() {
+fn a_reload_closes_only_connections_of_revoked_certificates_and_removed_operators() {
     let place = Place::new("doubts");
     let pki = Pki::new(&place);
     let server = pki.controller(&["127.0.0.1"]);
@@ -256,7 +256,7 @@ fn a_reload_hangs_up_on_those_whose_certificates_were_revoked_and_on_operators_o
     let heard = |who: &Running<'_>, words: &str| holds_within(HEARD_WITHIN, || who.stderr().contains(words));
     let missing = hung_up.iter().filter(|(_, who, words)| !heard(who, words));
     let missing: Vec<(&str, String)> = missing.map(|(name, who, _)| (*name, who.stderr())).collect();
-    assert!(missing.is_empty(), "not hung up on, or not told why: {missing:?}");
+    assert!(missing.is_empty(), "not closed, or without the reason: {missing:?}");
     assert!(good_waits.is_running() && boss.is_running() && good.is_running());
     for who in [&good, &good_waits, &boss] {
         assert!(!who.stderr().contains("revoked"), "{}", who.stderr());
