@@ -19,7 +19,7 @@ use rustix::process::Signal;
 /// Another user, who owns none of the files.
 const OTHER: &str = "65534";
 
-/// The display of a name in Latin-1.
+/// The bytes of a name in Latin-1.
 const LATIN: &[u8] = b"caf\xe9";
 
 /// A test of one slave `a`, with these keys of its entry `one` in addition to its name.
@@ -174,7 +174,7 @@ fn a_controller_whose_state_is_in_any_bytes_takes_runs_and_removes_their_resourc
     assert!(controller.is_running());
 }
 
-/// Starts a slave of another user in this environment. Returns its output, and the path of its socket.
+/// Starts a slave of another user with this `XDG_RUNTIME_DIR`.
 fn slave_of_other<'a>(place: &'a Place, runtime: &OsStr) -> Running<'a> {
     as_other(
         place,
@@ -188,7 +188,11 @@ fn slave_of_other<'a>(place: &'a Place, runtime: &OsStr) -> Running<'a> {
 #[test]
 fn a_slave_puts_its_socket_into_the_next_place_that_it_can_use() {
     if !is_root() || !have("setpriv") {
-        return skip("a_slave_puts_its_socket_into_the_next_place", "it needs root and setpriv", Needed::Nowhere);
+        return skip(
+            "a_slave_puts_its_socket_into_the_next_place_that_it_can_use",
+            "it needs root and setpriv",
+            Needed::Nowhere,
+        );
     }
     let long = "x".repeat(120);
     // Too long for a socket; owned by another user, so that it cannot be written or must not be used; not UTF-8.

@@ -309,8 +309,8 @@ fn without_a_secret_a_forgery_costs_a_while_and_no_node() {
 }
 
 #[test]
-fn what_was_recorded_can_be_played_again_and_means_nothing() {
-    let test = "what_was_recorded_can_be_played_again_and_means_nothing";
+fn replayed_messages_are_received_and_have_no_effect() {
+    let test = "replayed_messages_are_received_and_have_no_effect";
     if let Some(why) = missing(&["python3"]) {
         return skip(test, &why, Needed::InCi);
     }

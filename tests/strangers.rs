@@ -45,7 +45,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Waits for the end of a slave that keeps trying. Returns its output until it contains `part`.
+/// Starts a slave that keeps trying, and waits until its output contains all of `parts`.
 fn slave_says(place: &Place, address: &str, name: &str, tls: &Path, parts: &[&str]) {
     let mut slave = place
         .arete(["slave", "--controller", address, "--once", "--name", name, "--dir"])

@@ -41,7 +41,7 @@ impl Good {
         Good { enough, met, thread }
     }
 
-    /// Waits for `count` more meetings.
+    /// Waits for this number of more meetings.
     #[track_caller]
     pub fn go_on(&self, meetings: usize) {
         let now = self.met.load(Ordering::Relaxed);

@@ -49,7 +49,7 @@ alone! {
         client.join().expect("the client is content");
     }
 
-    fn a_peer_that_never_reads_is_dropped_at_the_bound_and_the_others_go_on() {
+    fn a_peer_that_never_reads_is_dropped_at_the_bound_and_the_others_continue() {
         let (reactor, address) = listening(Options { max_queue: 256 * 1024, ..Options::default() });
         let _deaf = connect(address);
         let lively = connect(address);

@@ -150,7 +150,7 @@ fn with_runs(mut controller: Controller, birth: &mut Birth<'_>) -> Controller {
     going.sort_by_key(|(_, past)| past.place_in_queue());
     over.sort_by_key(|shelved| shelved.since);
     for (directory, past) in going {
-        let mut time_line = Mend::of(directory.join(EVENTS), birth.disk);
+        let mut time_line = Rewrite::of(directory.join(EVENTS), birth.disk);
         controller.take_up(&directory, &past, &mut time_line).unwrap_or_else(|why| panic!("{why}"));
     }
     controller.remembering(over)
@@ -171,24 +171,24 @@ fn lasting(controller: Controller, directory: &Path, terms: Option<Terms>, birth
     let past = Past::read(&path, bytes).unwrap_or_else(|why| panic!("{why}"));
     birth.disk.truncate(&path, past.whole() as usize);
     let files = birth.disk.list(directory, &["**".to_owned()]).expect("a disk can be listed");
-    let mut time_line = Mend::of(directory.join(EVENTS), birth.disk);
+    let mut time_line = Rewrite::of(directory.join(EVENTS), birth.disk);
     controller.resumed(&past.with_files(files), &mut time_line).unwrap_or_else(|why| panic!("{why}"))
 }
 
 /// As the command line: makes the time line from the ledger.
-struct Mend<'a> {
+struct Rewrite<'a> {
     path: PathBuf,
     disk: &'a mut Disk,
     bytes: Vec<u8>,
 }
 
-impl<'a> Mend<'a> {
-    fn of(path: PathBuf, disk: &'a mut Disk) -> Mend<'a> {
-        Mend { path, disk, bytes: Vec::new() }
+impl<'a> Rewrite<'a> {
+    fn of(path: PathBuf, disk: &'a mut Disk) -> Rewrite<'a> {
+        Rewrite { path, disk, bytes: Vec::new() }
     }
 }
 
-impl TimeLine for Mend<'_> {
+impl TimeLine for Rewrite<'_> {
     fn put(&mut self, bytes: &[u8]) -> Result<(), FileError> {
         self.bytes.extend_from_slice(bytes);
         Ok(())

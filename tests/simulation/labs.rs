@@ -77,7 +77,7 @@ pub struct LabSweep {
     slaves: usize,
     facts_read: usize,
     /// After the faults, a service manager starts the slaves that were asked to quit.
-    mended: bool,
+    faults_ended: bool,
     removals_fail: bool,
     seen: Seen,
 }
@@ -93,7 +93,7 @@ impl LabSweep {
 
     fn after_step(&mut self) -> Result<(), String> {
         exits_are_clean(&mut self.world)?;
-        for node in (1..=self.slaves).filter(|_| self.mended) {
+        for node in (1..=self.slaves).filter(|_| self.faults_ended) {
             self.world.start(node);
         }
         let said = std::mem::take(&mut self.world.said);
@@ -186,8 +186,8 @@ impl LabSweep {
     }
 
     /// Ends all faults in the world.
-    fn mend(&mut self) {
-        self.mended = true;
+    fn end_faults(&mut self) {
+        self.faults_ended = true;
         for (a, b) in self.world.network.partitions() {
             self.world.heal(a, b);
         }
@@ -477,7 +477,7 @@ impl Trial for LabSweep {
             runs: Vec::new(),
             slaves,
             facts_read: 0,
-            mended: false,
+            faults_ended: false,
             seen: Seen::default(),
         }
     }
@@ -493,7 +493,7 @@ impl Trial for LabSweep {
 
     fn run(&mut self) -> Result<Seen, String> {
         self.until(FAULTS_UNTIL + 5 * SECOND, |_| false)?;
-        self.mend();
+        self.end_faults();
         self.check_end()?;
         self.seen.steps = self.world.step;
         self.seen.restarts = u64::from(self.world.nodes[CONTROLLER].life - 1);

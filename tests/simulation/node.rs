@@ -498,7 +498,7 @@ impl World {
         }
     }
 
-    /// Writes the files. If one cannot be written, the machine gets an input. Returns its effects from that.
+    /// Writes the files. If one cannot be written, the machine gets an input. Returns its effects other than writes.
     fn write_all(&mut self, life: Life, writes: Vec<Effect>) -> Vec<Effect> {
         let mut others = Vec::new();
         let mut queue: VecDeque<Effect> = writes.into();

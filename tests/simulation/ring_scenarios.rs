@@ -414,7 +414,7 @@ fn with_a_key_messages_without_its_seal_are_ignored() {
 }
 
 #[test]
-fn with_a_key_what_was_recorded_cannot_be_played_again() {
+fn with_a_key_recorded_messages_cannot_be_replayed() {
     let mut ring = Ring::new(10, Plan { key: true, ..Plan::steady(Mode::Plain, 3) });
     // All broadcasts, and all connections, of the first rounds.
     let mut recorded: Vec<Vec<u8>> = Vec::new();

@@ -120,7 +120,7 @@ impl Sweep {
     pub fn run(&mut self) -> Result<Seen, String> {
         self.run_once()?;
         if self.again {
-            self.mend()?;
+            self.end_faults()?;
             self.kind = Kind::Calm;
             let checks = Checks::new(&self.plan.test, "run2", SECOND_RESULTS);
             self.checks = checks.shipping_at_most(self.plan.output_max);
@@ -145,7 +145,7 @@ impl Sweep {
     }
 
     /// Ends all faults in the world.
-    fn mend(&mut self) -> Result<(), String> {
+    fn end_faults(&mut self) -> Result<(), String> {
         let rest = (FAULTS_UNTIL + SECOND).saturating_sub(self.world.now);
         self.until(rest, |_| false)?;
         self.until(10 * SECOND, |_| false)?;

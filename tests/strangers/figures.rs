@@ -27,7 +27,7 @@ fn memory(pid: u32) -> u64 {
 }
 
 #[test]
-fn what_an_idle_member_and_a_handshake_cost_is_shown() {
+fn the_cost_of_an_idle_member_and_of_a_handshake_is_printed() {
     let place = Place::new("tls-figures");
     let pki = Pki::new(&place);
     let (server, address) = controller(&place, &pki.controller(&["127.0.0.1"]));
@@ -93,7 +93,7 @@ fn median_round(mut members: Vec<impl Read + Write>) -> Duration {
 }
 
 #[test]
-fn what_a_barrier_of_a_hundred_costs_plainly_and_over_tls_is_shown() {
+fn the_cost_of_a_barrier_of_a_hundred_without_and_with_tls_is_printed() {
     let place = Place::new("tls-barrier");
     let pki = Pki::new(&place);
     let (_server, address) = controller(&place, &pki.controller(&["127.0.0.1"]));
