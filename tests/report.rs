@@ -76,7 +76,7 @@ fn the_first_failure_is_the_headline_and_the_limit_follows_it() {
 }
 
 #[test]
-fn standard_output_is_quoted_if_standard_error_is_empty_and_nothing_of_it_moves_the_cursor() {
+fn standard_output_is_quoted_if_standard_error_is_empty_and_cannot_move_the_cursor() {
     let place = Place::new("quoted");
     let loud = r"i=0; while [ $i -lt 30 ]; do echo line $i; i=$((i+1)); done; printf '\033[2Jred\033[0m\007\n'; exit 3";
     let test = json!({

@@ -228,7 +228,7 @@ fn strangers_that_are_slow_silent_or_never_end_disturb_no_ring() {
 
 /// Data with a million objects, which needs more memory than its length.
 #[test]
-fn messages_that_are_dear_to_read_disturb_no_ring() {
+fn messages_that_are_expensive_to_read_disturb_no_ring() {
     let place = Place::new("ring-dear");
     let target = Target::start(&place, "dear", "");
     let nodes: String = (0..700_000).map(|nr| format!("\"{nr}\":\"\",")).collect();
@@ -262,7 +262,7 @@ fn forged(kind: &str, from: &str, to: Option<&str>, epoch: u64) -> Message {
 const FORGERIES: [&str; 3] = ["token is here", "generating token", "take token"];
 
 #[test]
-fn with_a_secret_no_forgery_is_believed() {
+fn with_a_secret_no_forgery_is_accepted() {
     let place = Place::new("ring-forged-sealed");
     let target = Target::start(&place, "sealed", &format!("--key-file {}", key_file(&place)));
     let from = target.ring.steps().len() - 1;

@@ -246,7 +246,7 @@ alone! {
         }
     }
 
-    fn bytes_sent_and_closed_before_the_handshake_arrive_and_then_the_end() {
+    fn bytes_sent_before_the_connection_is_established_arrive_and_then_the_end() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address");
         for exits in [false, true] {

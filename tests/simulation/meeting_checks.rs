@@ -487,10 +487,7 @@ impl MeetingChecks {
         let arrival = &self.arrivals[key];
         let due = arrival.over_at.is_some_and(|over_at| over_at <= self.now + CLOCKS);
         let counted = matches!(self.party_of(key), Some(Party::Count(_)) | None);
-        hold!(
-            wrong || told.kind == OutcomeKind::TimedOut && due && counted,
-            "{told:?} belongs to no round: {arrival:?}"
-        );
+        hold!(wrong || told.kind == OutcomeKind::TimedOut && due && counted, "{told:?} names no round: {arrival:?}");
         Ok(())
     }
 
