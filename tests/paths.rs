@@ -217,7 +217,11 @@ fn a_slave_puts_its_socket_into_the_next_place_that_it_can_use() {
 #[test]
 fn a_slave_without_a_place_for_its_socket_reports_each_problem_and_the_run_repeats_them() {
     if !is_root() || !have("unshare") {
-        return skip("a_slave_that_finds_no_place", "it needs root and unshare", Needed::Nowhere);
+        return skip(
+            "a_slave_without_a_place_for_its_socket_reports_each_problem_and_the_run_repeats_them",
+            "it needs root and unshare",
+            Needed::Nowhere,
+        );
     }
     let place = Place::new("no-socket");
     place.write("t.json", test_of(r#""shell": "true""#, ""));
@@ -245,7 +249,11 @@ fn a_slave_without_a_place_for_its_socket_reports_each_problem_and_the_run_repea
 #[test]
 fn directories_that_may_not_be_written_are_removed_all_the_same() {
     if !is_root() || !have("setpriv") {
-        return skip("directories_that_may_not_be_written", "it needs root and setpriv", Needed::Nowhere);
+        return skip(
+            "directories_that_may_not_be_written_are_removed_all_the_same",
+            "it needs root and setpriv",
+            Needed::Nowhere,
+        );
     }
     let place = Place::new("read-only");
     place.make_writable_for_all();

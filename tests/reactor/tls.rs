@@ -207,7 +207,7 @@ alone! {
             // time.
             *wake = Some(now + Duration::from_millis(20));
             if conns.len() == 2 && !readers.iter().any(|reader| reader.is_finished()) && Rc::strong_count(&long) == 1 {
-                conns.drain(..).for_each(|conn| out.close(conn, "all is said"));
+                conns.drain(..).for_each(|conn| out.close(conn, "everything is sent"));
             }
             if readers.iter().all(|reader| reader.is_finished()) {
                 out.exit(0);
