@@ -84,7 +84,7 @@ impl Disk {
                 self.files.insert(path.to_owned(), bytes);
                 Ok(())
             }
-            there => Err(format!("it has {there:?} bytes, and not {length}").as_str().into()),
+            there => Err(format!("{there:?} bytes of it are there, and not {length}").as_str().into()),
         }
     }
 
