@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_the_network_does_all_members_read_the_same_lines_in_the_same_order() {
+    fn all_members_read_the_same_lines_in_the_same_order_on_any_network() {
         for seed in 0..1_000 {
             let mut world = World::new(seed);
             // The observer is never cut off, and writes often enough to stay: it reads everything.

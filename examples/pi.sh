@@ -1,5 +1,5 @@
 #!/bin/sh
-# A work step of the token ring: reads the digits of pi so far, and writes them with one more. Empty data becomes "3", "3"
+# A work step of the token ring: reads the known digits of pi, and writes them with one more. Empty data becomes "3", "3"
 # becomes "3.", and so on: each step adds one character.
 #
 # The digits are computed with Machin's formula, pi = 16 arctan(1/5) - 4 arctan(1/239), in numbers of as many words of six
@@ -38,7 +38,7 @@ function add_arctan(times, inverse,    at, odd, sign, left) {
     }
 }
 
-# Pi to so many words behind the point; the last word is not exact.
+# Pi with this number of words after the point. The last word is not exact.
 function compute(    at, carry, digits) {
     for (at = 0; at <= words; at++) sum[at] = 0
     add_arctan(16, 5)
@@ -61,7 +61,7 @@ BEGIN {
     wanted = length(known) + 1
     words = int(wanted / 6) + 3
     pi = compute()
-    # An error in the last word could reach this far only through nothing but nines, or nothing but zeros.
+    # An error in the last word could reach this digit only if all digits between are nines, or all are zeros.
     while (substr(pi, wanted + 1) ~ /^(9*|0*)$/) {
         words++
         pi = compute()

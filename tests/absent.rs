@@ -1,5 +1,5 @@
-//! Nobody waits for those who cannot come, with the real program: six slaves of which one is restarted, a member whose
-//! preparation fails, a count that cannot be filled, and a run in which all that runs waits.
+//! Members do not wait for others that cannot arrive. This is tested with the real program: one of six slaves is
+//! restarted, a member's preparation fails, a count cannot be reached, and every command of a run waits.
 
 #![forbid(unsafe_code)]
 
@@ -11,13 +11,14 @@ use common::{Place, Running, SOON, wait_for};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-/// How many barriers wait for the slave that is restarted.
+/// The number of barriers that wait for the restarted slave.
 const BARRIERS: usize = 13;
 
-/// How soon a run is over in which nobody waits in vain; far below its limit, with room for a busy machine.
+/// The limit on the time of a run without a useless wait: far below the run's own limit, with a margin for a busy
+/// machine.
 const AT_ONCE: Duration = Duration::from_secs(20);
 
-/// Runs a test on this machine, and gives its events.
+/// Runs a test on this machine, and returns its events.
 fn run(place: &Place, test: &Value, code: i32) -> (Vec<Value>, String) {
     place.write("t.json", test.to_string());
     let ended = place.arete(["run", "t.json", "--results", "r"]).run().exits_with(code);
@@ -34,7 +35,7 @@ fn exit_of(events: &[Value], entry: &str) -> u64 {
 }
 
 #[test]
-fn five_slaves_do_not_wait_at_thirteen_barriers_for_one_that_was_restarted() {
+fn five_slaves_do_not_wait_at_thirteen_barriers_for_a_restarted_one() {
     let place = Place::new("restarted");
     let names: Vec<String> = (1..=6).map(|nr| format!("s{nr}")).collect();
     let barrier =
@@ -83,7 +84,7 @@ fn five_slaves_do_not_wait_at_thirteen_barriers_for_one_that_was_restarted() {
 }
 
 #[test]
-fn a_member_whose_preparation_failed_is_not_waited_for_by_entries_and_by_commands() {
+fn entries_and_commands_do_not_wait_for_a_member_with_a_failed_preparation() {
     let place = Place::new("prepare");
     let test = json!({
         "name": "prepare", "end": { "idle": true, "limit": "2min" },
@@ -113,7 +114,7 @@ fn a_member_whose_preparation_failed_is_not_waited_for_by_entries_and_by_command
 }
 
 #[test]
-fn a_count_is_given_up_when_those_who_are_left_are_too_few() {
+fn a_count_fails_when_too_few_members_are_left() {
     let place = Place::new("too-few");
     let any = json!({ "name": "any", "at": 0, "barrier": "any", "count": 3 });
     let prepare = json!([
@@ -133,7 +134,7 @@ fn a_count_is_given_up_when_those_who_are_left_are_too_few() {
 }
 
 #[test]
-fn who_waits_for_whom_is_told_when_all_that_runs_waits_and_when_the_limit_passes() {
+fn the_report_names_waiting_members_when_every_command_waits_and_at_the_limit() {
     let place = Place::new("stalled");
     let test = json!({
         "name": "stalled", "end": { "trigger": "done", "limit": "8s" }, "triggers": { "done": 1, "go": 2 },

@@ -1,4 +1,4 @@
-//! What the program says, and how it exits, when it is given something wrong.
+//! What the program prints for wrong input, and how it exits.
 
 #![forbid(unsafe_code)]
 
@@ -23,7 +23,7 @@ const GOOD: &str = r#"{
 }
 "#;
 
-/// Checks `GOOD` with `from` replaced by `to`: the first complaint must be at `at` and say all of `parts`.
+/// Checks `GOOD` with `from` replaced by `to`. The first problem must be at `at` and contain all of `parts`.
 #[track_caller]
 fn wrong(from: &str, to: &str, at: &str, parts: &[&str]) {
     let place = Place::new("check");
@@ -37,7 +37,7 @@ fn wrong(from: &str, to: &str, at: &str, parts: &[&str]) {
 }
 
 #[test]
-fn a_good_test_file_is_called_so() {
+fn a_valid_test_file_passes_the_check() {
     let place = Place::new("good");
     place.write("t.json", GOOD);
     let ended = place.arete(["check", "t.json"]).run().exits_with(0);
@@ -45,7 +45,7 @@ fn a_good_test_file_is_called_so() {
 }
 
 #[test]
-fn a_run_on_this_machine_starts_its_slaves_whatever_they_are_asked_to_be() {
+fn a_run_on_this_machine_starts_its_slaves_and_ignores_their_labels() {
     let place = Place::new("labels");
     let asks = r#""b": ["s"], "any[1-2]": { "schedules": ["s"], "with": { "arch": "no such" } }"#;
     place.write(
@@ -97,18 +97,18 @@ fn entries_do_not_wait_for_each_other_in_a_circle() {
 }
 
 #[test]
-fn a_resource_that_is_not_there_is_an_error_before_anything_starts() {
+fn a_missing_resource_is_an_error_before_anything_starts() {
     let to = "\"resources\": { \"r\": { \"file\": \"gone.bin\" } },\n  \"schedules\"";
     wrong("\"schedules\"", to, "5:33", &["\"r\"", "gone.bin", "cannot be shipped"]);
 }
 
 #[test]
-fn a_variable_that_nobody_knows_is_an_error() {
+fn an_unknown_variable_is_an_error() {
     wrong("\"true\"", "\"echo @{two.pid}\"", "6:46", &["\"two\"", "\"one\""]);
 }
 
 #[test]
-fn wrong_usage_exits_with_2_and_says_what_to_do() {
+fn wrong_usage_exits_with_2_and_names_the_remedy() {
     let place = Place::new("usage");
     place.write("t.json", GOOD);
     place.write("full/something", "");
@@ -136,7 +136,7 @@ fn a_port_in_use_is_named() {
     assert!(!place.path("results").exists());
 }
 
-/// An address where something listens that says `greeting` to whoever comes.
+/// An address of a listener that sends `greeting` to every connection.
 fn something_else(greeting: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -150,7 +150,7 @@ fn something_else(greeting: &'static [u8]) -> String {
 }
 
 #[test]
-fn who_dials_a_wrong_address_is_told_what_is_there_and_what_to_do() {
+fn the_message_about_a_wrong_address_names_the_listener_and_the_remedy() {
     let place = Place::new("wrong-address");
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let ssh = something_else(b"SSH-2.0-OpenSSH_9.2p1\r\n");
@@ -178,7 +178,7 @@ fn who_dials_a_wrong_address_is_told_what_is_there_and_what_to_do() {
 }
 
 #[test]
-fn who_finds_no_place_among_the_connections_is_told_which_limit_that_is() {
+fn a_connection_beyond_the_limit_is_refused_with_the_name_of_the_limit() {
     let place = Place::new("crowded");
     let mut controller = place.arete(["controller", "--listen", "127.0.0.1:0", "--connections-max", "1"]).start();
     controller.wait_for_output("listening on 127.0.0.1:");
@@ -202,7 +202,7 @@ fn a_check_finds_a_controller_that_takes_slaves_alone_right() {
 }
 
 #[test]
-fn a_controller_that_the_environment_names_is_obeyed_or_a_run_says_that_it_is_not() {
+fn a_controller_in_the_environment_is_used_or_a_run_warns() {
     let place = Place::new("environment");
     place.write("t.json", GOOD);
     let named = |args: &[&str], named: &str| place.arete(args).env("ARETE_CONTROLLER", named).run();
@@ -226,7 +226,7 @@ fn a_controller_that_the_environment_names_is_obeyed_or_a_run_says_that_it_is_no
 }
 
 #[test]
-fn a_socket_that_nobody_serves_comes_with_advice_for_a_socket() {
+fn a_socket_without_a_server_is_reported_with_advice_for_sockets() {
     let place = Place::new("socket");
     let status = ["status", "--timeout", "300ms", "--controller"];
     place.arete(status).arg("./c.sock").run().exits_with(3).complains(&["no such file", "controller --socket PATH"]);
@@ -271,7 +271,7 @@ fn slave<'a>(place: &'a Place, address: &str, name: &str) -> Running<'a> {
 }
 
 #[test]
-fn slaves_that_do_not_come_are_named_when_the_waiting_is_over() {
+fn slaves_that_do_not_connect_are_named_when_the_wait_ends() {
     let place = Place::new("wait");
     let text = GOOD.replace("\"a\": [\"s\"]", "\"a\": [\"s\"], \"b\": [\"s\"]");
     let (controller, address) = listening(&place, &text, &["--wait", "4s"]);
@@ -283,7 +283,7 @@ fn slaves_that_do_not_come_are_named_when_the_waiting_is_over() {
 }
 
 #[test]
-fn a_slave_that_is_not_in_the_test_is_told_so_and_the_run_goes_on() {
+fn a_slave_that_is_not_in_the_test_is_refused_and_the_run_continues() {
     let place = Place::new("stranger");
     let (controller, address) = listening(&place, GOOD, &[]);
     let ended = slave(&place, &address, "b").wait();
@@ -296,7 +296,7 @@ fn a_slave_that_is_not_in_the_test_is_told_so_and_the_run_goes_on() {
 }
 
 #[test]
-fn slaves_of_any_name_serve_where_a_test_asks_for_what_they_are() {
+fn slaves_of_any_name_serve_a_test_that_selects_by_labels() {
     let place = Place::new("any");
     let arch = std::env::consts::ARCH;
     let asks = format!(r#""a": ["s"], "any[1-2]": {{ "schedules": ["s"], "with": {{ "arch": "{arch}" }} }}"#);
@@ -317,7 +317,7 @@ fn slaves_of_any_name_serve_where_a_test_asks_for_what_they_are() {
 }
 
 #[test]
-fn one_of_two_slaves_with_one_name_is_told_so_and_the_run_goes_on() {
+fn one_of_two_slaves_with_one_name_is_refused_and_the_run_continues() {
     let place = Place::new("twins");
     let text = GOOD.replace("\"a\": [\"s\"]", "\"a\": [\"s\"], \"b\": [\"s\"]");
     let (controller, address) = listening(&place, &text, &[]);
@@ -334,7 +334,7 @@ fn one_of_two_slaves_with_one_name_is_told_so_and_the_run_goes_on() {
 }
 
 #[test]
-fn a_slave_of_another_version_is_told_so_and_the_run_goes_on() {
+fn a_slave_of_another_version_is_refused_and_the_run_continues() {
     let place = Place::new("version");
     let (controller, address) = listening(&place, GOOD, &[]);
     let mut old = TcpStream::connect(&address).unwrap();
@@ -367,7 +367,7 @@ fn a_resource_that_vanishes_before_it_is_shipped_fails_the_run_and_is_named() {
 }
 
 #[test]
-fn a_slave_without_a_controller_says_so_once_and_keeps_trying() {
+fn a_slave_without_a_controller_reports_it_once_and_keeps_trying() {
     let place = Place::new("early");
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let early = slave(&place, &port.to_string(), "a");
@@ -383,7 +383,7 @@ fn a_slave_without_a_controller_says_so_once_and_keeps_trying() {
 }
 
 #[test]
-fn what_never_ends_is_refused_by_name_instead_of_read() {
+fn an_endless_file_is_refused_by_name() {
     let place = Place::new("endless");
     let pipe = place.path("pipe");
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
@@ -393,7 +393,7 @@ fn what_never_ends_is_refused_by_name_instead_of_read() {
                 "schedules": {{"s": []}}, "slaves": {{"a": ["s"]}}}}"#
         )
     };
-    // A line break is in the name of none.
+    // No name contains a line break.
     place.write("a\nb", "");
     for (file, why) in [
         ("pipe", "it is a pipe, not a regular file"),

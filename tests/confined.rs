@@ -1,4 +1,5 @@
-//! arete where the system refuses something: a `/proc` of another pid namespace, no loopback, no locks, no system call.
+//! arete where the system refuses something: a `/proc` of another pid namespace, no loopback interface, no file locks,
+//! failing system calls.
 
 #![forbid(unsafe_code)]
 
@@ -11,7 +12,7 @@ use common::{Needed, Place, Program, is_root, missing, skip};
 
 const ARETE: &str = env!("CARGO_BIN_EXE_arete");
 
-/// How long it may take until arete says that its own slaves do not come.
+/// The limit on the time until arete reports that its own slaves do not connect.
 const TOLD_WITHIN: Duration = Duration::from_secs(12);
 
 /// A test of one slave with this entry.
@@ -24,7 +25,7 @@ fn test(place: &Place, shell: &str) {
     );
 }
 
-/// A script in new namespaces. Who is not root is it in a new user namespace.
+/// A script in new namespaces. Without root, a new user namespace is added.
 fn unshared<'a>(place: &'a Place, namespaces: &[&str], script: &str) -> Program<'a> {
     place.program(unshare(namespaces, script))
 }
@@ -38,7 +39,7 @@ fn unshare(namespaces: &[&str], script: &str) -> Command {
     command
 }
 
-/// Whether there can be new namespaces; says so when not.
+/// Returns whether new namespaces are possible. If not, prints that the test is skipped.
 fn can_unshare(test: &str, namespaces: &[&str]) -> bool {
     let can = unshare(namespaces, "true").output().is_ok_and(|output| output.status.success());
     if !can {
@@ -47,7 +48,7 @@ fn can_unshare(test: &str, namespaces: &[&str]) -> bool {
     can
 }
 
-/// arete under strace(1), which has system calls fail as its options say.
+/// arete under strace(1), which makes system calls fail as its options say.
 fn refusing<'a>(place: &'a Place, refused: &[&str], args: &[&str]) -> Program<'a> {
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-o", "/dev/null"]);
@@ -66,15 +67,15 @@ fn can_trace(test: &str) -> bool {
 }
 
 #[test]
-fn nobody_else_is_touched_where_proc_is_of_another_pid_namespace_and_that_is_said() {
-    let name = "nobody_else_is_touched_where_proc_is_of_another_pid_namespace_and_that_is_said";
+fn no_other_process_is_killed_where_proc_is_of_another_pid_namespace_and_that_is_reported() {
+    let name = "no_other_process_is_killed_where_proc_is_of_another_pid_namespace_and_that_is_reported";
     if !can_unshare(name, &["--pid", "--fork"]) {
         return;
     }
     let place = Place::new("foreign-proc");
-    // What has left its group lives on for a while, so that somebody would have to be looked for.
+    // A process that has left its group lives for a while, so that a search for it would be needed.
     test(&place, "sleep 100 & setsid sleep 2 & sleep 0.1; echo done; kill -KILL $$");
-    // As many bystanders that a number of the other namespace may well mean one of them.
+    // So many other processes that a pid of the other namespace probably is the pid of one of them.
     let script = format!(
         "'{ARETE}' run t.json --results results & run=$!
          bystanders=; for i in $(seq 100); do sleep 100 & bystanders=\"$bystanders $!\"; done
@@ -87,7 +88,7 @@ fn nobody_else_is_touched_where_proc_is_of_another_pid_namespace_and_that_is_sai
     assert!(ended.stdout.contains("\nexit 1\n"), "the command was killed, not the run: {}", ended.stdout);
     let warning = "/proc is not of this pid namespace";
     let warned = place.events("results").into_iter().filter(|event| event.to_string().contains(warning));
-    assert_eq!(warned.count(), 1, "it is said once");
+    assert_eq!(warned.count(), 1, "it is reported once");
     assert!(ended.stdout.contains(warning), "it is in the report: {}", ended.stdout);
     assert!(!ended.stdout.contains("cannot be killed"), "what stays in its group is ended: {}", ended.stdout);
     place.assert_nothing_left();
@@ -109,8 +110,8 @@ fn a_run_in_a_new_pid_namespace_with_its_own_proc_leaves_nothing() {
 }
 
 #[test]
-fn a_run_whose_slaves_cannot_come_ends_in_their_last_words() {
-    let name = "a_run_whose_slaves_cannot_come_ends_in_their_last_words";
+fn a_run_with_slaves_that_cannot_connect_ends_with_their_last_lines() {
+    let name = "a_run_with_slaves_that_cannot_connect_ends_with_their_last_lines";
     if !can_unshare(name, &["--net"]) {
         return;
     }
@@ -129,8 +130,8 @@ fn a_run_whose_slaves_cannot_come_ends_in_their_last_words() {
 }
 
 #[test]
-fn a_run_whose_slaves_are_filtered_ends_too() {
-    let name = "a_run_whose_slaves_are_filtered_ends_too";
+fn a_run_with_filtered_slaves_ends_too() {
+    let name = "a_run_with_filtered_slaves_ends_too";
     if let Some(why) = missing(&["nft", "ip"]) {
         return skip(name, &why, Needed::InCi);
     }
@@ -168,8 +169,8 @@ fn a_file_system_without_locks_is_worked_on_with_a_warning() {
 }
 
 #[test]
-fn what_the_system_refuses_of_a_new_process_is_named() {
-    if !can_trace("what_the_system_refuses_of_a_new_process_is_named") {
+fn a_refused_system_call_of_a_new_process_is_named() {
+    if !can_trace("a_refused_system_call_of_a_new_process_is_named") {
         return;
     }
     for (refused, said) in [
@@ -198,8 +199,8 @@ fn what_the_system_refuses_of_a_new_process_is_named() {
 }
 
 #[test]
-fn a_limit_of_open_files_that_the_system_does_not_tell_is_no_end() {
-    if !can_trace("a_limit_of_open_files_that_the_system_does_not_tell_is_no_end") {
+fn an_unknown_limit_of_open_files_does_not_end_the_program() {
+    if !can_trace("an_unknown_limit_of_open_files_does_not_end_the_program") {
         return;
     }
     let place = Place::new("no-limit");

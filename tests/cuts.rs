@@ -1,4 +1,5 @@
-//! A run whose slaves' networks are cut and healed at random: what was counted, agreed on and written is what was done.
+//! A run while the networks of its slaves are cut and healed at random: the counts, the verdicts and the files match
+//! what the slaves did.
 
 mod common;
 
@@ -12,31 +13,31 @@ use rustix::process::Signal;
 use common::{Lab, Pki, Place, Running, holds_within, wait_for};
 use serde_json::{Value, json};
 
-/// The slaves, each on a host of its own.
+/// The slaves, each on its own host.
 const SLAVES: [&str; 4] = ["a", "b", "c", "d"];
 
-/// How often each slave notifies, waits for the others at a barrier, and gives a value, at least.
+/// The least number of times that each slave notifies, waits for the others at a barrier, and gives a value.
 const ROUNDS: usize = 40;
 
-/// How many connections break before it is enough, at least.
+/// The least number of broken connections.
 const BROKEN: usize = 6;
 
-/// How long a slave is out of reach at most, in milliseconds.
+/// The longest time for which a slave is cut off, in milliseconds.
 const BROKEN_FOR: u64 = 700;
 
-/// How long it is left alone at most, in between.
+/// The longest time between two cuts of a slave, in milliseconds.
 const WHOLE_FOR: u64 = 300;
 
-/// How long the whole run may take.
+/// The limit on the time of the whole run.
 const DEADLINE: Duration = Duration::from_secs(150);
 
 const PORT: u16 = 4711;
 
-/// The file that says that enough was broken while enough was done.
+/// The file that a slave checks: it exists when enough connections have broken.
 const ENOUGH: &str = "enough";
 
-/// Notifies, meets the others and gives its value, again and again, until one of them has seen the file that says that
-/// it is enough, and says what it got. The value is the round, and whether it is enough, so that all stop together.
+/// Notifies, meets the others and gives its value, again and again, until one slave has seen the file. Then prints
+/// what it got. The value is the round, and whether the file exists, so that all slaves stop in the same round.
 fn script(enough: &Path) -> String {
     let members = SLAVES.join(",");
     let enough = enough.display();
@@ -59,7 +60,7 @@ fn test_file(enough: &Path) -> Value {
     })
 }
 
-/// Breaks the network between the controller and a slave in one of three ways, and mends it after a while.
+/// Breaks the network between the controller and a slave in one of three ways, and restores it after a while.
 fn break_one(lab: &Lab, random: &mut fastrand::Rng) {
     let slave = SLAVES[random.usize(0..SLAVES.len())];
     let broken_for = Duration::from_millis(random.u64(20..BROKEN_FOR));
@@ -102,8 +103,8 @@ fn start<'a>(place: &'a Place, lab: &Lab) -> (Running<'a>, Vec<Running<'a>>) {
 }
 
 #[test]
-fn what_slaves_do_whose_networks_break_at_random_is_counted_once() {
-    let test = "what_slaves_do_whose_networks_break_at_random_is_counted_once";
+fn the_actions_of_slaves_count_once_although_their_networks_break_at_random() {
+    let test = "the_actions_of_slaves_count_once_although_their_networks_break_at_random";
     let Some(lab) = Lab::new(test, &["controller", "a", "b", "c", "d"]) else { return };
     let place = Place::new("cuts");
     let (mut controller, slaves) = start(&place, &lab);
@@ -121,7 +122,7 @@ fn what_slaves_do_whose_networks_break_at_random_is_counted_once() {
     }
     controller.wait().exits_with(0);
     for mut slave in slaves {
-        // Whose last connection broke before it was dismissed waits for the controller to come back.
+        // A slave whose last connection broke before it was dismissed waits until the controller returns.
         if !holds_within(Duration::from_secs(1), || !slave.is_running()) {
             slave.signal(Signal::TERM);
         }
@@ -136,7 +137,7 @@ fn what_slaves_do_whose_networks_break_at_random_is_counted_once() {
     place.assert_no_temporary_files();
 }
 
-/// Every slave has gone through the same rounds and got the same maps, and each notify and each meeting counts once.
+/// Every slave has made the same rounds and got the same maps, and each notify and each meeting counts once.
 fn same_was_done(place: &Place, summary: &Value) {
     let outputs: Vec<String> = SLAVES.iter().map(|slave| place.read(format!("results/{slave}/work.out"))).collect();
     assert!(outputs.iter().all(|output| *output == outputs[0]), "{outputs:#?}");
@@ -154,7 +155,8 @@ fn same_was_done(place: &Place, summary: &Value) {
     }
 }
 
-/// How many rounds a slave says it has gone through, each with a map in which everybody gave that round.
+/// The number of rounds that a slave has made, according to its output. Each round has a map with the values of all
+/// slaves in that round.
 fn rounds_of(output: &str) -> usize {
     let lines: Vec<&str> = output.lines().collect();
     let rounds = lines.len() / 2;

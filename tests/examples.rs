@@ -1,5 +1,5 @@
-//! Every complete test in the manual, the README and `examples/` is run: it passes, and where a program that it needs is
-//! missing it fails and says so.
+//! Every complete test in the manual, the README and `examples/` is run. It passes, and if a program that it needs is
+//! missing, it fails with the name of the program.
 
 #![forbid(unsafe_code)]
 
@@ -13,7 +13,7 @@ use std::time::Duration;
 use common::{Place, repository};
 use serde_json::Value;
 
-/// The programs of each example, of which each is missing once.
+/// The programs that each example needs. The test removes each of them once.
 const PROGRAMS: &[(&str, &[&str])] = &[
     ("upload", &["httpd", "curl"]),
     ("two-hosts", &["iperf3", "jq"]),
@@ -23,10 +23,10 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("relay", &[]),
 ];
 
-/// Those that are not run here, and why.
+/// The examples that are not run here, and why.
 const ELSEWHERE: &[(&str, &str)] = &[("torrent", "it needs a tracker and a seeder: tests/swarm.rs runs it with them")];
 
-/// What does the work of a program that is not installed everywhere.
+/// Scripts that replace programs which are not installed everywhere.
 const STAND_INS: &[(&str, &str)] = &[
     (
         "httpd",
@@ -45,10 +45,10 @@ http.server.HTTPServer(("", int(sys.argv[2])), Handler).serve_forever()
     ("ping", "#!/bin/sh\necho 5 packets transmitted, 5 received\n"),
 ];
 
-/// Where programs are.
+/// The directories with programs.
 const BINS: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
 
-/// The name of a test and its text, from every page and every file.
+/// The name and the text of each test, from every page and every file.
 fn examples() -> Vec<(String, String)> {
     let mut texts = Vec::new();
     let files = |dir: &str| fs::read_dir(repository().join(dir)).unwrap().map(|entry| entry.unwrap().path());
@@ -77,7 +77,7 @@ fn write_program(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// A directory that has every program but one, with stand-ins for those that are not installed.
+/// A directory with every program but one, and with replacements for those that are not installed.
 fn programs(place: &Place, missing: Option<&str>) -> PathBuf {
     let dir = place.path("bin");
     fs::create_dir(&dir).unwrap();
@@ -93,7 +93,7 @@ fn programs(place: &Place, missing: Option<&str>) -> PathBuf {
     dir
 }
 
-/// Runs an example where a program is missing, or none, and gives what it exits with and its failures.
+/// Runs an example without one program, or with all of them. Returns its exit code and its failures.
 fn run(name: &str, text: &str, missing: Option<&str>) -> (i32, String) {
     let place = Place::new(&format!("example-{name}"));
     let bin = programs(&place, missing);
@@ -114,7 +114,7 @@ fn every_example_passes_and_fails_without_its_programs() {
     let examples = examples();
     let names: Vec<&str> = examples.iter().map(|(name, _)| name.as_str()).collect();
     for known in PROGRAMS.iter().map(|(name, _)| name).chain(ELSEWHERE.iter().map(|(name, _)| name)) {
-        assert!(names.contains(known), "there is no example {known} any more: {names:?}");
+        assert!(names.contains(known), "the example {known} was not found: {names:?}");
     }
     for (name, text) in &examples {
         if ELSEWHERE.iter().any(|(elsewhere, _)| elsewhere == name) {

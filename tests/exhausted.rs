@@ -1,4 +1,4 @@
-//! What becomes of a run when the system has no more: processes, shells, directories, room on a disk.
+//! What happens to a run if the system runs out of something: processes, shells, directories, space on a disk.
 
 #![forbid(unsafe_code)]
 
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use common::{Needed, Place, SOON, have, is_root, skip};
 
-/// A user that has no processes.
+/// A user without processes.
 const NOBODY_ELSE: &str = "60123";
 
 fn test_file(entries: &str, more: &str) -> String {
@@ -18,7 +18,7 @@ fn test_file(entries: &str, more: &str) -> String {
     )
 }
 
-/// Runs a script as root of a user namespace, in which it may mount; `None`: the system does not allow it.
+/// Runs a script as root of a user namespace, in which it may mount. Returns `None` if the system does not allow it.
 fn in_a_namespace<'a>(place: &'a Place, test: &str, script: &str) -> Option<common::Program<'a>> {
     let possible = || Command::new("unshare").args(["-Urm", "true"]).status().is_ok_and(|status| status.success());
     if !have("unshare") || !possible() {
@@ -32,14 +32,14 @@ fn in_a_namespace<'a>(place: &'a Place, test: &str, script: &str) -> Option<comm
 }
 
 #[test]
-fn a_command_for_which_there_is_no_process_fails_its_entry_and_nothing_else() {
-    let test = "a_command_for_which_there_is_no_process_fails_its_entry_and_nothing_else";
+fn without_a_free_process_a_command_fails_its_entry_and_nothing_else() {
+    let test = "without_a_free_process_a_command_fails_its_entry_and_nothing_else";
     if !is_root() || !have("setpriv") || !have("prlimit") {
         return skip(test, "it needs root, setpriv and prlimit to be another user with few processes", Needed::Nowhere);
     }
     let place = Place::new("no-process");
-    place.give_to_everybody();
-    // The controller and the slave are two; two of the three commands find room.
+    place.make_writable_for_all();
+    // The controller and the slave are two processes. Two of the three commands can still be started.
     let sleeps = [("first", 2), ("second", 1), ("third", 1)]
         .map(|(name, time)| format!(r#"{{ "name": "{name}", "at": 0, "shell": "exec sleep {time}" }}"#));
     let later = r#"{ "name": "later", "after": "first", "shell": "exec true" }"#;
@@ -85,8 +85,8 @@ fn without_a_shell_or_its_directory_a_command_fails_its_entry_with_the_reason() 
 }
 
 #[test]
-fn a_slave_whose_disk_is_full_cannot_take_part_and_says_why() {
-    let test = "a_slave_whose_disk_is_full_cannot_take_part_and_says_why";
+fn a_slave_with_a_full_disk_cannot_take_part_and_reports_why() {
+    let test = "a_slave_with_a_full_disk_cannot_take_part_and_reports_why";
     let place = Place::new("slave-full");
     place.write("large", vec![b'x'; 300_000]);
     let entry = r#"{ "name": "x", "at": 0, "shell": "true", "use_resources": ["r"] }"#;

@@ -1,4 +1,4 @@
-//! The lab itself: the other tests rely on it.
+//! Tests of the lab itself, because other tests rely on it.
 
 #![forbid(unsafe_code)]
 
@@ -54,7 +54,7 @@ fn hosts_hear_each_other_until_they_are_cut_and_again_when_healed() {
 }
 
 #[test]
-fn a_process_that_a_test_leaves_behind_is_found() {
+fn a_process_that_outlives_its_test_is_found() {
     let place = Place::new("strays");
     let mut command = Command::new("setsid");
     command.args(["sleep", "300"]);

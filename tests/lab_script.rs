@@ -1,4 +1,4 @@
-//! The script `examples/lab`, verb by verb.
+//! The script `examples/lab`, one test for each verb or more.
 
 #![forbid(unsafe_code)]
 
@@ -10,7 +10,7 @@ use std::process::Command;
 use common::{Needed, Place, Program, SOON, is_root, missing, repository, skip, wait_for};
 use serde_json::{Value, json};
 
-/// What the script needs beside bash.
+/// The programs that the script needs in addition to bash.
 const PROGRAMS: [&str; 6] = ["ip", "ss", "unshare", "nsenter", "mount", "hostname"];
 
 /// The script in a test's own directory.
@@ -19,7 +19,7 @@ struct Script {
 }
 
 impl Script {
-    /// `None`: the test was skipped.
+    /// `None` if the test was skipped.
     fn new(name: &str, test: &str) -> Option<Script> {
         let why = missing(&PROGRAMS).or_else(|| {
             let namespaces =
@@ -41,13 +41,13 @@ impl Script {
         program.env("ARETE", env!("CARGO_BIN_EXE_arete"))
     }
 
-    /// Runs a verb that succeeds; gives what it says.
+    /// Runs a verb that succeeds. Returns its output.
     #[track_caller]
     fn says(&self, words: &[&str]) -> String {
         self.verb(words).run().exits_with(0).stdout
     }
 
-    /// What the status says of a machine.
+    /// The state of a machine in the output of `status`.
     #[track_caller]
     fn state(&self, machine: &str) -> String {
         let status = self.says(&["status"]);
@@ -60,14 +60,14 @@ impl Script {
         wait_for(SOON, &format!("{machine} to be {part}"), || self.state(machine).contains(part));
     }
 
-    /// Asks the lab's controller, from outside of it.
+    /// Runs a command for the lab's controller, outside of the lab.
     #[track_caller]
     fn asks(&self, words: &[&str]) -> String {
         let socket = self.lab().join("controller.sock");
         self.place.arete(words).arg("--controller").arg(socket).arg("--timeout").arg("20s").run().exits_with(0).stdout
     }
 
-    /// Waits until the controller has so many slaves.
+    /// Waits until the controller has `count` slaves.
     #[track_caller]
     fn wait_for_slaves(&self, count: usize) {
         wait_for(SOON, &format!("{count} slaves"), || {
@@ -77,7 +77,7 @@ impl Script {
         });
     }
 
-    /// Where the lab has its files.
+    /// The directory of the lab's files.
     fn lab(&self) -> PathBuf {
         let uid = rustix::process::geteuid().as_raw();
         self.place.path("run").join(format!("arete-lab-{uid}"))
@@ -99,8 +99,8 @@ impl Drop for Script {
 }
 
 #[test]
-fn a_lab_comes_up_runs_tests_loses_a_slave_and_goes_without_a_trace() {
-    let test = "a_lab_comes_up_runs_tests_loses_a_slave_and_goes_without_a_trace";
+fn a_lab_starts_runs_tests_loses_a_slave_and_is_removed_completely() {
+    let test = "a_lab_starts_runs_tests_loses_a_slave_and_is_removed_completely";
     let Some(lab) = Script::new("lab-script", test) else { return };
     assert!(lab.says(&["up", "2"]).contains("node2        10.88.0.12"));
     lab.wait_for_slaves(2);
@@ -135,14 +135,14 @@ fn a_lab_comes_up_runs_tests_loses_a_slave_and_goes_without_a_trace() {
     lab.says(&["reload", "controller"]);
     wait_for(SOON, "a second beginning", || follows.stdout().matches("listening on").count() == 2);
     drop(follows);
-    // What it had kept is there again.
+    // The state that it had stored is restored.
     lab.wait_for_slaves(2);
     let logs = lab.says(&["logs", "node1"]);
     assert!(logs.contains("controller 10.88.0.1:7373: connected"), "{logs}");
     let runs = lab.asks(&["runs"]);
     assert_eq!(runs.matches(" passed ").count(), 2, "{runs}");
 
-    // What is there already is left alone, and what is missing is added.
+    // Existing machines are not changed, and missing ones are added.
     lab.says(&["up"]);
     assert!(lab.says(&["up", "3"]).contains("node3"));
     lab.says(&["down"]);
@@ -160,7 +160,7 @@ fn a_user_without_privileges_has_a_lab_too() {
     if let Some(why) = missing(&["setpriv"]) {
         return skip(test, &why, Needed::InCi);
     }
-    lab.place.give_to_everybody();
+    lab.place.make_writable_for_all();
     let copy = |from: PathBuf, to: &str| std::fs::copy(from, lab.place.path(to)).expect("files can be copied");
     copy(repository().join("examples/lab"), "lab");
     copy(env!("CARGO_BIN_EXE_arete").into(), "arete");
@@ -204,8 +204,8 @@ fn a_ring_passes_its_token_round() {
 }
 
 #[test]
-fn what_is_asked_in_vain_says_what_to_do() {
-    let Some(lab) = Script::new("lab-vain", "what_is_asked_in_vain_says_what_to_do") else { return };
+fn a_verb_that_fails_prints_what_to_do() {
+    let Some(lab) = Script::new("lab-vain", "a_verb_that_fails_prints_what_to_do") else { return };
     lab.verb(&["status"]).run().exits_with(1).complains(&["no lab is up: ", " up makes one"]);
     lab.verb(&[]).run().exits_with(2).complains(&["examples/lab up [N]", "examples/lab down"]);
     lab.verb(&["upp"]).run().exits_with(2).complains(&["there is no verb upp", "examples/lab up [N]"]);

@@ -1,5 +1,5 @@
-//! The sources keep the design's rules: which part may import which, no circles, no methods away from their type, and
-//! machines do not touch the world.
+//! The sources follow the rules of the design: which part may import which, no circles, methods next to their type,
+//! and no access to the world in machines.
 
 #![forbid(unsafe_code)]
 
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// For each part of the library the parts that it may name.
+/// The parts of the library, each with the parts that it may name.
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("machine", &[]),
     ("wire", &["machine"]),
@@ -54,7 +54,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("main", &["cli", "exit_code"]),
 ];
 
-/// The parts that are pure: what they know of the world is given to them.
+/// The pure parts: they get all knowledge of the world as input.
 const MACHINES: &[&str] = &[
     "machine",
     "wire",
@@ -74,25 +74,25 @@ const MACHINES: &[&str] = &[
     "verdict",
 ];
 
-/// The handlers, one concern each: they know neither their controller nor each other.
+/// The handlers, one for each concern. They know neither their controller nor each other.
 const HANDLERS: &[&str] = &["controller/room/trigger.rs", "controller/room/barrier.rs", "controller/room/sync.rs"];
 
-/// What a handler may name.
+/// The parts that a handler may name.
 const HANDLERS_MAY_KNOW: &[&str] = &["wire", "machine"];
 
-/// What some handlers share, and may name too: (what, who).
+/// Modules that several handlers share and may name: (module, handlers).
 const SHARED: &[(&str, &[&str])] = &[
     ("crate::controller::session::budget::", HANDLERS),
     ("crate::controller::room::rendezvous::", &["controller/room/barrier.rs", "controller/room/sync.rs"]),
 ];
 
-/// The same text without what this file may name of what handlers share.
+/// The text without the shared modules that this file may name.
 fn without_shared(path: &str, text: &str) -> String {
     let own = SHARED.iter().filter(|(_, users)| users.contains(&path));
     own.fold(text.to_owned(), |text, (shared, _)| text.replace(shared, ""))
 }
 
-/// What no machine names.
+/// The words that a machine must not contain.
 const WORLD: &[&str] = &[
     "std::fs",
     "std::env",
@@ -121,7 +121,7 @@ const WORLD: &[&str] = &[
     "ToSocketAddrs",
 ];
 
-/// What a machine may name all the same: (file, word, why).
+/// The exceptions for machines: (file, word, reason).
 const EXCEPTIONS: &[(&str, &str, &str)] = &[(
     "machine/system_error.rs",
     "std::io",
@@ -130,9 +130,9 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[(
 
 /// A source file, without its comments, strings and unit tests.
 struct Source {
-    /// Below `src`.
+    /// The path below `src`.
     path: String,
-    /// The part of the library that it belongs to: `wire` for `wire.rs` and `wire/frame.rs`.
+    /// The part of the library to which the file belongs: `wire` for `wire.rs` and `wire/frame.rs`.
     part: String,
     text: String,
 }
@@ -168,13 +168,13 @@ fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// The code alone: up to the unit tests, without line comments and the insides of strings.
+/// The code alone: up to the unit tests, without line comments and without the contents of strings.
 fn strip(text: &str) -> String {
     let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or(text);
     code.lines().map(strip_line).collect::<Vec<_>>().join("\n")
 }
 
-/// Where an item may be seen says nothing of what its module names: `pub(in crate::a)` is read as `pub`.
+/// The visibility of an item does not import a module, so `pub(in crate::a)` is read as `pub`.
 fn strip_line(line: &str) -> String {
     if let Some((before, rest)) = line.split_once("pub(in ")
         && let Some((_, after)) = rest.split_once(')')
@@ -198,7 +198,7 @@ fn strip_line(line: &str) -> String {
     kept
 }
 
-/// Whether `word` stands in `text` as a word or a path of its own.
+/// Returns whether `text` contains `word` as a word or a path of its own.
 fn names(text: &str, word: &str) -> bool {
     let inside = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(word).any(|(at, _)| {
@@ -208,8 +208,8 @@ fn names(text: &str, word: &str) -> bool {
     })
 }
 
-/// The parts of the library that a source names, each with how it did: `crate::x`, `arete::x`, and what stands in
-/// `use crate::{...}`.
+/// The parts of the library that a source names, each with the form in which it does: `crate::x`, `arete::x`, or a
+/// member of `use crate::{...}`.
 fn known_parts(text: &str) -> BTreeMap<String, String> {
     let mut known = BTreeMap::new();
     for root in ["crate::", "arete::"] {

@@ -1,5 +1,5 @@
-//! What members give has limits: who passes one is told which, what they all may give can be raised, and the controller
-//! keeps to the memory it was given, whoever does not read.
+//! The limits on what members give: the member that exceeds one learns which, the total can be raised, and the
+//! controller keeps to its memory if a peer does not read.
 
 #![forbid(unsafe_code)]
 
@@ -13,10 +13,11 @@ use common::{Place, Running, SOON};
 
 const MIB: usize = 1024 * 1024;
 
-/// What the controller may hold beside the memory for its members: itself, and one line that is being read. In bytes.
+/// The memory that the controller may use in addition to that for its members, in bytes: its own, and one line that is
+/// being read.
 const OVERHEAD: usize = 24 * MIB;
 
-/// A controller without a run, and where it listens.
+/// A controller without a run, and its address.
 fn controller<'a>(place: &'a Place, options: &[&str]) -> (Running<'a>, String) {
     let mut controller = place.arete(["controller", "--listen", "127.0.0.1:0"].iter().chain(options)).start();
     controller.wait_for_output("listening on 127.0.0.1:");
@@ -30,7 +31,7 @@ fn sync<'a>(place: &'a Place, address: &str, name: &str, members: &str, data: &s
     place.arete(words.iter().chain(&["--as", name, "--members", members, "--data", data])).start()
 }
 
-/// A file with a JSON string of so many bytes, and `@` before its name.
+/// The path of a file with a JSON string of `length` bytes, after an `@`.
 fn value(place: &Place, length: usize) -> String {
     let path: PathBuf = place.write(&format!("{length}.json"), text(length));
     format!("@{}", path.display())
@@ -40,14 +41,14 @@ fn text(length: usize) -> String {
     format!("\"{}\"", "x".repeat(length - 2))
 }
 
-/// The most memory that a process has had, in bytes.
+/// The peak memory of a process, in bytes.
 fn peak(running: &Running<'_>) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel counts memory");
     line.split_whitespace().next().and_then(|kib| kib.parse::<usize>().ok()).expect("a number of KiB") * 1024
 }
 
-/// A client played by hand, in the room "r".
+/// A client that the test plays, in the room "r".
 struct Peer {
     reader: BufReader<TcpStream>,
     member: String,
@@ -76,23 +77,23 @@ impl Peer {
 
     fn next(&mut self) -> String {
         let mut line = String::new();
-        self.reader.read_line(&mut line).expect("the controller says something");
+        self.reader.read_line(&mut line).expect("the controller sends a line");
         line
     }
 
-    /// The next message but checks.
+    /// The next message that is not a check.
     fn hears(&mut self) -> String {
         std::iter::repeat_with(|| self.next()).find(|line| !line.starts_with("{\"type\":\"check\"")).unwrap()
     }
 }
 
 #[test]
-fn who_fills_the_memory_is_refused_while_others_meet_and_the_controller_keeps_to_it() {
+fn a_member_that_fills_the_memory_is_refused_while_others_meet_and_the_limit_holds() {
     let place = Place::new("memory");
     let memory = 64 * MIB;
     let (controller, address) = controller(&place, &["--value-max", "4MiB", "--memory-max", "64MiB"]);
     let long = text(4 * MIB);
-    // Each is held twice, as a value and for its map, and a sixteenth is for small things alone.
+    // Each value is held twice, alone and for its map, and a sixteenth is reserved for small things.
     let mut all: Vec<Peer> = (1..=8)
         .map(|id| {
             let mut peer = Peer::join(&address, &format!("g{id}"), &format!("g{id}"));
@@ -114,7 +115,7 @@ fn who_fills_the_memory_is_refused_while_others_meet_and_the_controller_keeps_to
 }
 
 #[test]
-fn maps_that_nobody_reads_or_has_heard_count_and_who_comes_back_gets_its_verdict() {
+fn unread_and_unconfirmed_maps_count_and_a_returning_member_gets_its_verdict() {
     let place = Place::new("unread");
     let memory = 64 * MIB;
     let (controller, address) = controller(&place, &["--value-max", "4MiB", "--memory-max", "64MiB"]);
@@ -122,7 +123,7 @@ fn maps_that_nobody_reads_or_has_heard_count_and_who_comes_back_gets_its_verdict
     let mut deaf = Peer::join(&address, "d", "d");
     for id in 1..=60 {
         deaf.give(id, 1, &long);
-        // It says that it has heard what it has not read: the bytes still wait for it.
+        // It confirms a message that it has not read: the bytes are still queued for it.
         if id % 2 == 0 {
             deaf.say(&format!(r#"{{"type":"heard","room":"r","ids":[{id}]}}"#));
         }
@@ -134,7 +135,8 @@ fn maps_that_nobody_reads_or_has_heard_count_and_who_comes_back_gets_its_verdict
     let peak = peak(&controller);
     eprintln!("the controller held {peak} bytes at most");
     assert!(peak < memory + OVERHEAD, "the controller held {peak} bytes");
-    // Some it reads, in the middle of one it goes, and its next connection gets that and the rest.
+    // It reads some bytes, its connection ends in the middle of one map, and its next connection gets that map and the
+    // rest.
     assert!(deaf.hears().contains("\"session\":\"s1\""));
     drop(deaf);
     let mut back = Peer::join(&address, "d", "d");
@@ -156,7 +158,7 @@ fn a_value_of_exactly_the_limit_passes_and_one_byte_more_is_refused_by_name() {
     assert_eq!(ended.stdout.len(), most + "{\"a\":}\n".len());
     let more = sync(&place, &address, "a", "a", &value(&place, most + 1)).wait().exits_with(1);
     more.complains(&["a value has at most 4194304 bytes (--value-max of the controller), this one has 4194305"]);
-    // Longer than its line may be, too.
+    // Longer than a line may be, too.
     let far_more = sync(&place, &address, "a", "a", &value(&place, 34 * MIB)).wait().exits_with(1);
     far_more.complains(&["a value has at most 4194304 bytes (--value-max of the controller), this one has more"]);
 }
@@ -168,7 +170,7 @@ fn the_values_of_a_session_have_a_limit_and_it_is_named() {
     let (mut a, mut b) = (Peer::join(&address, "a", "a"), Peer::join(&address, "b", "b"));
     a.give(1, 2, &text(2048));
     a.say(r#"{"type":"ping","time":1}"#);
-    assert!(a.hears().starts_with("{\"type\":\"pong\""), "what was said before is taken");
+    assert!(a.hears().starts_with("{\"type\":\"pong\""), "the earlier lines were processed");
     b.give(1, 2, &text(1025));
     let refused = b.hears();
     assert!(refused.contains("at most 3072 bytes together (--session-max of the controller); 2048 bytes were given"));

@@ -1,4 +1,4 @@
-//! A controller that a slave knows by a host name.
+//! A controller that a slave knows by its host name.
 
 #![forbid(unsafe_code)]
 
@@ -36,7 +36,7 @@ fn a_slave_finds_its_controller_by_a_host_name() {
 }
 
 #[test]
-fn a_slave_that_does_not_find_its_controllers_name_says_so_and_keeps_trying() {
+fn a_slave_that_cannot_look_up_its_controller_reports_it_and_keeps_trying() {
     let place = Place::new("unknown-host");
     let args = ["slave", "--insecure", "--controller", "no-such-host.invalid", "--name", "a", "--dir", "a"];
     let mut slave = place
@@ -49,7 +49,7 @@ fn a_slave_that_does_not_find_its_controllers_name_says_so_and_keeps_trying() {
     wait_for(SOON, "a third attempt", || attempts(&slave) >= 3);
     assert!(slave.is_running(), "{}", slave.stderr());
     let said = slave.stderr();
-    assert_eq!(said.matches("trying again").count(), 1, "it says so once:\n{said}");
+    assert_eq!(said.matches("trying again").count(), 1, "it is reported once:\n{said}");
     slave.signal(Signal::TERM);
     slave.wait().exits_with(0);
     place.assert_nothing_left();

@@ -1,4 +1,4 @@
-//! The manual and the program say the same.
+//! The manual agrees with the program.
 
 #![forbid(unsafe_code)]
 
@@ -12,7 +12,7 @@ use std::process::Command;
 
 use common::{Ended, Needed, Place, have, repository, skip};
 
-/// All pages, without the links to them.
+/// All pages, without the symbolic links.
 fn pages() -> Vec<PathBuf> {
     let directory = fs::read_dir(repository().join("man")).expect("the manual lies in man/");
     let mut pages: Vec<_> = directory.flatten().map(|entry| entry.path()).filter(|path| !path.is_symlink()).collect();
@@ -57,7 +57,7 @@ fn subcommands(place: &Place) -> Vec<String> {
     found
 }
 
-/// The long options that a help names.
+/// The long options in a help text.
 fn options_of_help(help: &str) -> BTreeSet<String> {
     let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
     let words = lines.flat_map(|line| line.split([' ', ',', '=', '['])).filter(|word| word.starts_with("--"));
@@ -78,7 +78,7 @@ fn options_of_page(page: &str) -> BTreeSet<String> {
     found
 }
 
-/// The help of a subcommand and of all below it: one text.
+/// The help of a subcommand and of its own subcommands, as one text.
 fn whole_help(place: &Place, args: &[&str]) -> String {
     let own = help(place, &[args, &["--help"]].concat());
     let below = listed_below(&own, "Commands:").into_iter().filter(|name| name != "help");
@@ -86,18 +86,18 @@ fn whole_help(place: &Place, args: &[&str]) -> String {
     own + &below
 }
 
-/// The page of a subcommand: `man/arete-NAME.1` or `.8`, which may be a link to a page that several share.
+/// The page of a subcommand: `man/arete-NAME.1` or `.8`, which may be a link to a page for several subcommands.
 fn page_of(subcommand: &str) -> PathBuf {
     let files = [1, 8].map(|section| repository().join(format!("man/arete-{subcommand}.{section}")));
     let file = files.into_iter().find(|file| file.exists()).unwrap_or_else(|| {
         panic!(
-            "there is no man/arete-{subcommand}.1 or .8: write it, or link it to the page that tells of {subcommand}"
+            "man/arete-{subcommand}.1 or .8 is missing: write it, or link it to the page that describes {subcommand}"
         )
     });
     file.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
-/// The subcommands by the pages that tell of them.
+/// The subcommands, by the pages that describe them.
 fn subcommands_by_page(place: &Place) -> BTreeMap<PathBuf, Vec<String>> {
     let mut by_page = BTreeMap::<_, Vec<_>>::new();
     for subcommand in subcommands(place) {
@@ -106,13 +106,13 @@ fn subcommands_by_page(place: &Place) -> BTreeMap<PathBuf, Vec<String>> {
     by_page
 }
 
-/// What all pages share is told in arete(1) alone.
+/// Options that only arete(1) describes, for all pages.
 const OF_EVERY_COMMAND: [&str; 2] = ["help", "version"];
 
-/// Told in arete(1) under Certificates, to which the others point.
+/// Options that arete(1) describes under Certificates. The other pages refer to it.
 const CERTIFICATES: [&str; 2] = ["tls", "insecure"];
 
-/// Told in arete-barrier(1) under Where: a synopsis says WHERE for them.
+/// Options that arete-barrier(1) describes under Where. A synopsis has WHERE for them.
 const WHERE: [&str; 6] = ["controller", "serve", "room", "as", "tls", "insecure"];
 
 fn without(options: &BTreeSet<String>, others: &[&str]) -> BTreeSet<String> {
@@ -120,7 +120,7 @@ fn without(options: &BTreeSet<String>, others: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_option_is_told_on_the_page_of_its_subcommand_and_every_option_there_exists() {
+fn every_option_is_on_the_page_of_its_subcommand_and_every_option_there_exists() {
     let place = Place::new("manual");
     for (page, subcommands) in subcommands_by_page(&place) {
         let helps = subcommands.iter().map(|name| whole_help(&place, &[name]));
@@ -148,7 +148,7 @@ fn every_option_is_told_on_the_page_of_its_subcommand_and_every_option_there_exi
     );
 }
 
-/// What a page says of options that are none of its own subcommands' must be true as well.
+/// If a page names options of other subcommands, they must exist too.
 #[test]
 fn every_option_that_any_page_names_exists() {
     let place = Place::new("named-options");
@@ -160,7 +160,7 @@ fn every_option_that_any_page_names_exists() {
     }
 }
 
-/// Fails the test when a page lacks an option, or names one that there is not.
+/// Fails the test if a page lacks an option, or names one that does not exist.
 #[track_caller]
 fn assert_the_same_options(page: &Path, how: &str, of_page: &BTreeSet<String>, of_help: &BTreeSet<String>) {
     let page = page.display();
@@ -171,7 +171,7 @@ fn assert_the_same_options(page: &Path, how: &str, of_page: &BTreeSet<String>, o
 }
 
 #[test]
-fn the_page_of_the_ring_tells_of_each_of_its_subcommands() {
+fn the_page_of_the_ring_describes_each_of_its_subcommands() {
     let place = Place::new("ring-manual");
     let page = read(&repository().join("man/arete-ring.8"));
     for subcommand in listed_below(&help(&place, &["ring", "--help"]), "Commands:") {
@@ -179,11 +179,11 @@ fn the_page_of_the_ring_tells_of_each_of_its_subcommands() {
     }
 }
 
-/// The subcommands of which `arete-status.1` tells.
+/// The subcommands that `arete-status.1` describes.
 const OF_STATUS: [&str; 5] = ["status", "runs", "attach", "stop", "results"];
 
 #[test]
-fn the_page_of_the_status_tells_of_all_that_looks_after_runs() {
+fn the_page_of_the_status_describes_all_subcommands_about_runs() {
     let page = read(&repository().join("man/arete-status.1"));
     for subcommand in OF_STATUS {
         assert!(page.lines().any(|line| line == format!(".Ss arete {subcommand}")), "{subcommand}");
@@ -203,7 +203,7 @@ fn every_subcommand_is_listed_in_the_first_page_with_its_own() {
     }
 }
 
-/// The cross references of a text to pages of arete, as the names of their files.
+/// The references in a text to pages of arete, as file names.
 fn references(text: &str) -> BTreeSet<String> {
     let lines = text.lines().filter_map(|line| line.strip_prefix(".Xr arete"));
     let words = lines.map(|rest| rest.split(' ').collect::<Vec<_>>());
@@ -211,7 +211,7 @@ fn references(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_pages_point_to_each_other_and_to_no_page_that_is_not_there() {
+fn the_pages_refer_to_each_other_and_to_existing_pages_only() {
     let see_also = |page: &Path| references(&section(&read(page), "SEE ALSO"));
     for page in pages() {
         let name = page.file_name().and_then(|name| name.to_str()).expect("a page has a name").to_owned();
@@ -246,7 +246,7 @@ fn is_of_a_command(page: &Path) -> bool {
     page.extension().is_some_and(|section| section == "1" || section == "8")
 }
 
-/// `man arete-sync` opens the page that tells of it: each name of a page is a file, and each link is a name of its page.
+/// `man arete-sync` opens the right page: each name of a page is a file, and each link is a name of its page.
 #[test]
 fn every_name_of_a_page_opens_it() {
     for file in fs::read_dir(repository().join("man")).expect("the manual lies in man/").flatten() {
@@ -265,7 +265,7 @@ fn every_name_of_a_page_opens_it() {
     }
 }
 
-/// The names of all pages and of the links to them.
+/// The names of all pages and links.
 fn files() -> Vec<String> {
     let directory = fs::read_dir(repository().join("man")).expect("the manual lies in man/").flatten();
     directory.filter_map(|entry| entry.file_name().into_string().ok()).collect()
@@ -278,7 +278,7 @@ fn help_lists_every_page_and_the_program_carries_each_as_it_is() {
     for file in files() {
         let (name, _) = file.rsplit_once('.').expect("a page has a section");
         let with_section = file.trim_start_matches("arete-");
-        // Of two pages with one name the command's is opened by it alone.
+        // If two pages have the same name, only the page of the command can be opened by it.
         let names = match with_section == "results.5" {
             true => vec![with_section, &file],
             false => vec![name.trim_start_matches("arete-"), name, with_section],
@@ -293,7 +293,7 @@ fn help_lists_every_page_and_the_program_carries_each_as_it_is() {
     }
 }
 
-/// What is said on a machine that has these programs alone, each a script or a link to the one that is here.
+/// The output of `arete help` on a machine that has only these programs, each a script or a link to the installed one.
 fn helped(place: &Place, programs: &[(&str, Option<&str>)], args: &[&str]) -> Ended {
     let bin = place.path(format!("bin-{}", place.serial()));
     fs::create_dir(&bin).expect("a new directory has room for another");
@@ -311,7 +311,7 @@ fn helped(place: &Place, programs: &[(&str, Option<&str>)], args: &[&str]) -> En
 }
 
 #[test]
-fn help_has_man_show_the_page_or_mandoc_or_says_what_to_install() {
+fn help_shows_the_page_with_man_or_mandoc_or_names_what_to_install() {
     let place = Place::new("viewers");
     let cat = "#!/bin/sh\necho \"shown by ${0##*/}\"\nwhile read -r line; do echo \"$line\"; done <\"$2\"\n";
     let ended = helped(&place, &[("man", Some(cat)), ("mandoc", Some(cat))], &["help", "sync"]).exits_with(0);
@@ -337,7 +337,7 @@ fn help_shows_the_page_with_the_programs_that_there_are() {
             skip(test, &format!("{viewer} is not installed"), needed);
             continue;
         }
-        // man calls others by their names.
+        // man finds other programs by their names.
         let ended = match viewer {
             "man" => place.arete(["help", "pki"]).run().exits_with(0),
             _ => helped(&place, &[(viewer, None)], &["help", "pki"]).exits_with(0),
@@ -398,8 +398,8 @@ fn these_tests_can_fail() {
 
 #[test]
 fn the_readme_and_the_ci_run_the_same_test_command() {
-    let readme = fs::read_to_string(repository().join("README.md")).expect("README.md is there");
-    let ci = fs::read_to_string(repository().join(".ci/run")).expect(".ci/run is there");
+    let readme = fs::read_to_string(repository().join("README.md")).expect("README.md exists");
+    let ci = fs::read_to_string(repository().join(".ci/run")).expect(".ci/run exists");
     let last = ci.lines().rfind(|line| line.starts_with("step ")).expect(".ci/run takes steps");
     let command = last.trim_start_matches("step ");
     let told = readme.lines().any(|line| line.trim_start_matches([' ', '$']) == command);

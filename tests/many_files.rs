@@ -1,4 +1,4 @@
-//! Results of many files, and of files with names that not everybody takes: what is shipped can be fetched.
+//! Results with many files, and files with unusual names: every shipped file can be fetched.
 
 #![forbid(unsafe_code)]
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::place::Place;
 use common::program::Running;
 
-/// A controller that stays, and its address.
+/// A permanent controller, and its address.
 fn controller(place: &Place) -> (Running<'_>, String) {
     let mut controller = place.arete(["controller", "--listen", "127.0.0.1:0", "--state-dir", "state"]).start();
     controller.wait_for_output("listening on 127.0.0.1:");
@@ -55,11 +55,11 @@ fn a_run_with_25000_files_is_fetched() {
 }
 
 #[test]
-fn what_cannot_be_fetched_is_not_shipped_and_said_to_be_so() {
+fn files_that_cannot_be_fetched_are_reported_and_not_shipped() {
     let place = Place::new("files-names");
     let (_controller, address) = controller(&place);
     let _slave = place.arete(["slave", "--controller", &address, "--name", "a", "--dir", "w"]).start();
-    // Of the last directories, `f` of 31 lies as deep as a file may; of 32 it does not.
+    // In the last directories, `f` at depth 31 is as deep as a file may be. At depth 32 it is too deep.
     let make =
         "d=$(printf 'd/%.0s' $(seq 31)); mkdir -p ${d}e; touch ${d}f ${d}e/f good $(printf 'a\\\\342\\\\200\\\\217b')";
     let entry = format!(r#"{{ "name": "one", "at": 0, "shell": "{make}", "collect": ["**"] }}"#);

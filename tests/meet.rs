@@ -10,19 +10,19 @@ use std::time::{Duration, Instant};
 use common::{Lab, Needed, Pki, Place, Running, SOON, holds_within, missing, python, repository, skip, wait_for};
 use serde_json::json;
 
-/// Where the controller listens.
+/// The address of the controller.
 const PORT: u16 = 4711;
 
-/// Longer than a test file's own limit, so that arete says what is wrong.
+/// Longer than a test file's own limit, so that arete reports the failure.
 const DEADLINE: Duration = Duration::from_secs(90);
 
-/// How long the server is cut off.
+/// The time for which the server is cut off.
 const CUT_FOR: Duration = Duration::from_secs(3);
 
-/// How long it is cut off before the client arrives: by then its last word is older than `--fresh`.
+/// The time for which it is cut off before the client arrives: by then its last sign of life is older than `--fresh`.
 const CLIENT_LATE: Duration = Duration::from_millis(1500);
 
-/// A run whose controller and slaves are each on a host of their own.
+/// A run whose controller and slaves are each on their own host.
 struct Meeting<'a> {
     place: &'a Place,
     controller: Running<'a>,
@@ -30,7 +30,7 @@ struct Meeting<'a> {
 }
 
 impl<'a> Meeting<'a> {
-    /// Starts the run of `test_file`, with a slave on each of `hosts` by the host's name. All have certificates.
+    /// Starts the run of `test_file`, with a slave on each of `hosts`, named after the host. All have certificates.
     fn start(place: &'a Place, lab: &Lab, test_file: impl AsRef<[u8]>, hosts: &[&str]) -> Meeting<'a> {
         place.write("t.json", test_file);
         let listen = format!("{}:{PORT}", lab.address("controller"));
@@ -48,13 +48,13 @@ impl<'a> Meeting<'a> {
         Meeting { place, controller, slaves: hosts.iter().map(slave).collect() }
     }
 
-    /// How many events of the run have this value under `key`.
+    /// The number of events of the run with this value under `key`.
     fn count(&self, name: &str, key: &str, value: &str) -> usize {
         let events = self.place.events("results");
         events.iter().filter(|event| event["event"] == name && event[key] == value).count()
     }
 
-    /// Waits for the run's end; it passes, and nothing of it is left.
+    /// Waits for the run's end. Fails the test unless the run passed and left nothing.
     fn passes(self) {
         self.controller.wait().exits_with(0);
         self.slaves.into_iter().for_each(|slave| drop(slave.wait().exits_with(0)));
@@ -65,8 +65,8 @@ impl<'a> Meeting<'a> {
     }
 }
 
-/// A server that is up at once and a client that comes to the barrier when the file `go` is there. Both tell each other
-/// their address.
+/// A server that is up at once, and a client that arrives at the barrier when the file `go` exists. Both exchange
+/// their addresses.
 fn two_hosts(place: &Place) -> String {
     let go = place.path("go");
     let meet = |slave: &str| {
@@ -122,7 +122,7 @@ fn the_barrier_of_the_examples_passes_on_two_hosts() {
     let test = "the_barrier_of_the_examples_passes_on_two_hosts";
     let Some(lab) = Lab::new(test, &["controller", "server", "client"]) else { return };
     let place = Place::new("meet-example");
-    let example = std::fs::read(repository().join("examples/barrier.json")).expect("the example is there");
+    let example = std::fs::read(repository().join("examples/barrier.json")).expect("the example exists");
     Meeting::start(&place, &lab, example, &["server", "client"]).passes();
     let map = place.read("results/server/addresses.out");
     assert_eq!(place.read("results/client/talk.out"), format!("talking to {map}"));
@@ -131,14 +131,14 @@ fn the_barrier_of_the_examples_passes_on_two_hosts() {
     assert_eq!(map, json!({ "client": of("client", 4001), "server": of("server", 4000) }));
 }
 
-/// How many slaves take part in the measurement of the skew.
+/// The number of slaves in the measurement of the skew.
 const RUNNERS: usize = 8;
 
-/// How often each kind of release is measured.
+/// The number of measurements of each kind of release.
 const ROUNDS: usize = 5;
 
-/// Passes the barrier `rounds` times in each of two ways, in step with the others, and prints for each time the instant
-/// at which it was through. All namespaces of a machine have one monotonic clock.
+/// Passes the barrier `rounds` times in each of two ways, together with the other members. Prints for each time the
+/// instant at which it passed. All namespaces of a machine have one monotonic clock.
 const STAMP: &str = "\
 import subprocess, sys, time
 count, rounds = sys.argv[1:]
@@ -148,7 +148,7 @@ for way, more in ('plain', []), ('harmonized', ['--harmonize']):
         print(way, nr, time.monotonic_ns(), flush=True)
 ";
 
-/// Of each round, how long after the first member the last was through.
+/// For each round, the time between the first and the last member that passed.
 fn skews(stamps: &[String], way: &str) -> Vec<Duration> {
     let stamp = |text: &str, nr: usize| {
         let line = format!("{way} {nr} ");
@@ -169,8 +169,8 @@ fn median(mut of: Vec<Duration>) -> Duration {
 }
 
 #[test]
-fn harmonized_and_plain_releases_reach_everybody_and_their_skews_are_shown() {
-    let test = "harmonized_and_plain_releases_reach_everybody_and_their_skews_are_shown";
+fn harmonized_and_plain_releases_reach_all_members_and_their_skews_are_printed() {
+    let test = "harmonized_and_plain_releases_reach_all_members_and_their_skews_are_printed";
     if let Some(why) = missing(&["python3"]) {
         return skip(test, &why, Needed::InCi);
     }

@@ -1,4 +1,4 @@
-//! Members meet: by hand at a controller without a run, at one of themselves, and inside a run.
+//! Members meet: from a shell at a controller without a run, at one of themselves, and inside a run.
 
 #![forbid(unsafe_code)]
 
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use common::{Ended, Needed, Place, Running, SOON, have, skip, wait_for};
 use rustix::process::Signal;
 
-/// A controller without a run, and where it listens.
+/// A controller without a run, and its address.
 fn controller(place: &Place) -> (Running<'_>, String) {
     let mut controller = place.arete(["controller", "--listen", "127.0.0.1:0"]).start();
     controller.wait_for_output("listening on 127.0.0.1:");
@@ -27,7 +27,7 @@ fn barrier<'a>(place: &'a Place, address: &str, name: &str, more: &[&str]) -> Ru
     at(place, address, &[&["barrier", "up", "--as", name], more].concat())
 }
 
-/// An address on which nothing listens.
+/// An address without a listener.
 fn free_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a free port");
     listener.local_addr().expect("it has an address").to_string()
@@ -63,7 +63,7 @@ fn any_three_meet_at_one_instant() {
 }
 
 #[test]
-fn a_time_that_is_up_names_who_is_missing() {
+fn a_timeout_names_the_missing_members() {
     let place = Place::new("missing");
     let (_controller, address) = controller(&place);
     let waits = barrier(&place, &address, "a", &["--members", "a,b,client[1-2]", "--timeout", "500ms"]);
@@ -72,7 +72,7 @@ fn a_time_that_is_up_names_who_is_missing() {
 }
 
 #[test]
-fn an_abort_reaches_everybody_with_its_reason() {
+fn an_abort_reaches_all_members_with_its_reason() {
     let place = Place::new("abort");
     let (_controller, address) = controller(&place);
     let first = barrier(&place, &address, "a", &["--members", "a,b,c"]);
@@ -84,7 +84,7 @@ fn an_abort_reaches_everybody_with_its_reason() {
 }
 
 #[test]
-fn members_that_disagree_are_told_who_said_what_and_strangers_are_refused() {
+fn members_that_disagree_learn_which_parties_were_named_and_strangers_are_refused() {
     let place = Place::new("disagree");
     let (_controller, address) = controller(&place);
     let first = barrier(&place, &address, "a", &["--members", "a,b"]);
@@ -97,7 +97,7 @@ fn members_that_disagree_are_told_who_said_what_and_strangers_are_refused() {
 }
 
 #[test]
-fn a_member_that_is_killed_is_lost_after_its_time_to_come_back() {
+fn a_member_that_is_killed_is_lost_after_its_time_to_return() {
     let place = Place::new("lost");
     let mut controller = place.arete(["controller", "--listen", "127.0.0.1:0", "--rejoin", "1s"]).start();
     controller.wait_for_output("listening on 127.0.0.1:");
@@ -117,7 +117,7 @@ fn a_member_that_is_killed_is_lost_after_its_time_to_come_back() {
 }
 
 #[test]
-fn a_member_that_comes_back_under_its_name_takes_its_place_again() {
+fn a_member_that_returns_with_its_name_takes_its_place_again() {
     let place = Place::new("back");
     let (_controller, address) = controller(&place);
     let first = barrier(&place, &address, "a", &["--members", "a,b"]);
@@ -131,7 +131,7 @@ fn a_member_that_comes_back_under_its_name_takes_its_place_again() {
 }
 
 #[test]
-fn who_is_early_waits_for_the_controller_and_who_hears_nothing_exits_with_6() {
+fn an_early_member_waits_for_the_controller_and_exits_with_6_without_an_answer() {
     let place = Place::new("early");
     let address = free_address();
     let early = ["a", "b"].map(|name| barrier(&place, &address, name, &["--members", "a,b", "--timeout", "30s"]));
@@ -145,7 +145,7 @@ fn who_is_early_waits_for_the_controller_and_who_hears_nothing_exits_with_6() {
 }
 
 #[test]
-fn a_controller_that_restarts_empty_learns_who_waits() {
+fn a_controller_that_restarts_empty_learns_which_members_wait() {
     let place = Place::new("restart");
     let address = free_address();
     let first = place.arete(["controller", "--listen", &address]).start();
@@ -186,7 +186,7 @@ fn a_member_serves_the_room_itself_until_the_others_have_their_verdict() {
 }
 
 #[test]
-fn a_sync_gives_everybody_the_same_map_of_any_json() {
+fn a_sync_gives_all_members_the_same_map_of_any_json() {
     let place = Place::new("sync");
     let (_controller, address) = controller(&place);
     place.write("value.json", "{\"list\": [1,\n 2.50],\n\"x\": null}\n");
@@ -217,7 +217,7 @@ fn the_data_of_a_sync_may_come_from_standard_input() {
     assert_eq!(place.program(shell).run().exits_with(0).stdout, "{\"a\":{\"n\": 1}}\n");
 }
 
-/// Runs a script of the shell, in which `$arete` is the program and `$at` the controller's address.
+/// Runs a shell script in which `$arete` is the program and `$at` the controller's address.
 fn shell(place: &Place, address: &str, script: &str) -> Ended {
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", script]).env("arete", env!("CARGO_BIN_EXE_arete")).env("at", address);
@@ -237,7 +237,7 @@ fn a_time_limit_counts_from_the_start_of_the_command() {
 fn a_value_that_never_ends_does_not_stop_the_time() {
     let place = Place::new("endless-data");
     let (_controller, address) = controller(&place);
-    // Whoever has both ends of a pipe never sees its end.
+    // A process that has both ends of a pipe never reads its end.
     let endless = |command: &str, code| {
         let begin = format!("mkfifo p$$; exec 3<>p$$; echo 1 >&3; {command} --timeout 500ms --controller $at <&3");
         let ended =
@@ -274,7 +274,7 @@ fn triggers_of_a_room_are_made_notified_with_data_and_waited_for() {
 }
 
 #[test]
-fn what_does_not_belong_together_is_wrong_usage() {
+fn options_that_exclude_each_other_are_wrong_usage() {
     let place = Place::new("usage");
     for words in [
         &["barrier", "up", "--controller", "c", "--serve", "c", "--as", "a"][..],
@@ -325,7 +325,7 @@ fn names_are_any_text_and_are_shown_harmlessly() {
 }
 
 #[test]
-fn who_waits_in_the_default_room_beside_a_run_with_that_barrier_is_told_so() {
+fn a_member_in_the_default_room_gets_a_hint_if_a_run_has_that_barrier() {
     let place = Place::new("elsewhere");
     let test = r#"{ "name": "t", "end": { "duration": 60 }, "barriers": { "up": { "count": 2 } },
         "schedules": { "s": [{ "name": "e", "poke": true, "shell": "true" }] }, "slaves": { "a": ["s"] } }"#;
@@ -360,7 +360,7 @@ fn entries_that_abort_and_that_expect_it_pass() {
 }
 
 #[test]
-fn a_careless_word_is_answered_with_what_to_write() {
+fn a_mistyped_option_is_answered_with_the_right_one() {
     let place = Place::new("careless");
     let (_controller, address) = controller(&place);
     let long = "x".repeat(10_000);
@@ -414,7 +414,7 @@ fn a_careless_word_is_answered_with_what_to_write() {
     binary.exits_with(2).complains(&["arete: --data: the value is not UTF-8", "base64"]);
 }
 
-/// A run of three slaves with these commands, which ends when nothing runs any more.
+/// A run of three slaves with these commands, which ends when no command runs.
 fn run_of(place: &Place, commands: [&str; 3]) {
     let [server, client1, client2] = commands.map(|command| serde_json::Value::from(command).to_string());
     place.write(
@@ -448,9 +448,9 @@ fn commands_of_a_run_meet_as_their_slaves() {
 }
 
 #[test]
-fn a_sync_tells_a_client_the_address_of_its_server() {
+fn a_sync_gives_a_client_the_address_of_its_server() {
     if !have("jq") {
-        return skip("a_sync_tells_a_client_the_address_of_its_server", "jq is not installed", Needed::Nowhere);
+        return skip("a_sync_gives_a_client_the_address_of_its_server", "jq is not installed", Needed::Nowhere);
     }
     let place = Place::new("addresses");
     let line = r#"ip=$(arete sync addresses --members server,client1 --data "$(hostname -I)" | jq -r .server)"#;
@@ -475,7 +475,7 @@ fn an_abort_and_a_missing_member_reach_the_commands_of_a_run() {
 }
 
 #[test]
-fn entries_meet_and_what_comes_after_them_runs() {
+fn entries_meet_and_the_entries_after_them_run() {
     let place = Place::new("entries");
     place.write(
         "t.json",
@@ -512,7 +512,7 @@ fn a_value_that_is_too_long_is_refused_with_the_limit() {
 }
 
 #[test]
-fn a_notify_of_a_run_carries_data_to_who_waits() {
+fn a_notify_of_a_run_carries_data_to_waiting_commands() {
     let place = Place::new("run-notes");
     place.write(
         "t.json",
@@ -535,7 +535,7 @@ fn a_notify_of_a_run_carries_data_to_who_waits() {
 }
 
 #[test]
-fn many_members_of_many_processes_meet_and_nobody_is_left() {
+fn many_members_of_many_processes_meet_and_all_are_released() {
     let place = Place::new("many");
     let (_controller, address) = controller(&place);
     let members: Vec<Running<'_>> =

@@ -1,4 +1,4 @@
-//! What installs arete: the Debian package, and `make install` for the rest.
+//! The installation: the Debian package, and `make install` for other systems.
 
 #![forbid(unsafe_code)]
 
@@ -24,8 +24,8 @@ fn the_same_program_makes_the_same_package_to_the_byte() {
 }
 
 #[test]
-fn the_package_has_all_that_it_should_and_says_what_it_needs() {
-    let test = "the_package_has_all_that_it_should_and_says_what_it_needs";
+fn the_package_is_complete_and_names_its_dependencies() {
+    let test = "the_package_is_complete_and_names_its_dependencies";
     if let Some(why) = missing(&PROGRAMS) {
         return skip(test, &why, Needed::InCi);
     }
@@ -54,14 +54,14 @@ fn the_package_has_all_that_it_should_and_says_what_it_needs() {
     }
     let missing: Vec<_> = wanted.iter().filter(|path| !has(path)).collect();
     assert!(missing.is_empty(), "the package lacks {missing:?}:\n{listed}");
-    assert!(has("/etc/arete/tls/"), "there is no directory for certificates:\n{listed}");
+    assert!(has("/etc/arete/tls/"), "the directory for certificates is missing:\n{listed}");
     let depends = must(Command::new("dpkg-deb").arg("--field").arg(&package).arg("Depends"));
     assert!(depends.contains("libc6 (>= 2."), "{depends}");
 }
 
 #[test]
-fn lintian_has_nothing_to_say_about_the_package() {
-    let test = "lintian_has_nothing_to_say_about_the_package";
+fn lintian_finds_no_fault_in_the_package() {
+    let test = "lintian_finds_no_fault_in_the_package";
     if let Some(why) = missing(&PROGRAMS).or_else(|| missing(&["lintian"])) {
         return skip(test, &why, Needed::InCi);
     }
@@ -73,8 +73,8 @@ fn lintian_has_nothing_to_say_about_the_package() {
 }
 
 #[test]
-fn what_is_installed_is_removed_again_but_for_its_configuration() {
-    let test = "what_is_installed_is_removed_again_but_for_its_configuration";
+fn uninstall_removes_all_files_but_the_configuration() {
+    let test = "uninstall_removes_all_files_but_the_configuration";
     if let Some(why) = missing(&["make"]) {
         return skip(test, &why, Needed::InCi);
     }
@@ -89,7 +89,7 @@ fn what_is_installed_is_removed_again_but_for_its_configuration() {
     assert!(below(&tree).len() > 15, "{:?}", below(&tree));
     let unit = place.read("tree/opt/arete/lib/systemd/system/arete-slave.service");
     assert!(unit.contains("\nExecStart=/opt/arete/bin/arete slave --stay\n"), "{unit}");
-    // What somebody has changed stays through another installation.
+    // A file that the administrator has changed survives another installation.
     place.write("tree/etc/arete/slave.json", "{}");
     must(&mut make(&place, &["install", "PREFIX=/opt/arete", &destination]));
     assert_eq!(place.read("tree/etc/arete/slave.json"), "{}");
@@ -133,8 +133,8 @@ fn bash_completes_a_subcommand() {
 }
 
 #[test]
-fn a_static_build_says_what_it_lacks() {
-    let test = "a_static_build_says_what_it_lacks";
+fn a_static_build_names_its_limitations() {
+    let test = "a_static_build_names_its_limitations";
     if let Some(why) = missing(&["make"]) {
         return skip(test, &why, Needed::InCi);
     }

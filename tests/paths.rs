@@ -1,5 +1,5 @@
-//! Paths, files and sockets of a world that is not as it should be: names that are no text, places that are taken,
-//! directories that cannot be written, limits that are reached while files are shipped.
+//! Unusual paths, files and sockets: names that are not UTF-8, occupied places, directories that cannot be written,
+//! and limits that are reached while files are shipped.
 
 #![forbid(unsafe_code)]
 
@@ -16,13 +16,13 @@ use std::time::Duration;
 use common::{Ended, Needed, Place, Running, SOON, have, is_root, must, skip, wait_for};
 use rustix::process::Signal;
 
-/// Another user, whom nobody else's files belong to.
+/// Another user, who owns none of the files.
 const OTHER: &str = "65534";
 
-/// How a name looks that is Latin-1.
+/// The bytes of a name in Latin-1.
 const LATIN: &[u8] = b"caf\xe9";
 
-/// A test of one slave `a`, with these keys of its entry `one` beside its name.
+/// A test of one slave `a`, with these keys of its entry `one` in addition to its name.
 fn test_of(entry: &str, more: &str) -> String {
     format!(
         r#"{{"name": "t", "end": {{"idle": true, "limit": "60s"}}, {more}
@@ -30,7 +30,7 @@ fn test_of(entry: &str, more: &str) -> String {
     )
 }
 
-/// A directory below the place whose name is no UTF-8.
+/// A directory below the place with a name that is not UTF-8.
 fn latin(place: &Place) -> PathBuf {
     let directory = place.path(OsStr::from_bytes(LATIN));
     fs::create_dir_all(&directory).expect("any bytes are a name");
@@ -52,7 +52,7 @@ fn as_other<'a>(place: &'a Place, args: &[&str]) -> common::Program<'a> {
 }
 
 #[test]
-fn a_run_that_writes_more_than_it_may_ship_passes_at_once_and_says_where_the_rest_is() {
+fn a_run_that_writes_more_than_it_may_ship_passes_at_once_and_names_the_place_of_the_rest() {
     let place = Place::new("output-max");
     place.write("t.json", test_of(r#""shell": "seq 1 300000""#, ""));
     let words = ["run", "t.json", "--results", "results", "--output-max", "100000"];
@@ -96,7 +96,7 @@ fn more_files_than_a_list_once_had_are_brought_up_to_the_limit() {
 }
 
 #[test]
-fn what_collect_cannot_bring_is_named() {
+fn files_that_collect_cannot_fetch_are_named() {
     let place = Place::new("collect-unfit");
     let make = "mkfifo a.log; ln -s /etc/hostname b.log; ln -s nowhere c.log; echo d > d.log; ln -s d.log e.log; \
                 touch $(printf 'f\\\\351.log')";
@@ -107,7 +107,7 @@ fn what_collect_cannot_bring_is_named() {
     {
         assert!(warnings.contains(part), "{warnings}");
     }
-    assert_eq!(place.read("results/a/one.files/e.log"), "d\n", "a link to a file beside it is brought");
+    assert_eq!(place.read("results/a/one.files/e.log"), "d\n", "a link to a file in the same directory is fetched");
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_test_with_a_resource_runs_where_no_name_is_text() {
     place.arete(["run", "t.json", "--results", "results"]).current_dir(&here).run().exits_with(0);
     let out = fs::read_to_string(here.join("results/a/one.out")).expect("the output");
     assert!(out.starts_with("shipped\n/"), "{out}");
-    // The results directory too is any bytes.
+    // The results directory may have a name of any bytes, too.
     let mut args: Vec<OsString> = ["run", "t.json", "--results"].map(OsString::from).to_vec();
     args.push(OsStr::from_bytes(b"r\xff").to_owned());
     place.arete(args).current_dir(&here).run().exits_with(0);
@@ -129,7 +129,7 @@ fn a_test_with_a_resource_runs_where_no_name_is_text() {
 }
 
 #[test]
-fn directories_that_commands_are_told_as_text_must_be_text_and_the_message_names_them() {
+fn directories_in_variables_of_commands_must_be_text_and_the_message_names_them() {
     let place = Place::new("latin-told");
     let here = latin(&place);
     place.write("t.json", test_of(r#""shell": "true""#, ""));
@@ -174,7 +174,7 @@ fn a_controller_whose_state_is_in_any_bytes_takes_runs_and_removes_their_resourc
     assert!(controller.is_running());
 }
 
-/// A slave of another user that finds its place for sockets in this environment; what it says, and its socket.
+/// Starts a slave of another user with this `XDG_RUNTIME_DIR`.
 fn slave_of_other<'a>(place: &'a Place, runtime: &OsStr) -> Running<'a> {
     as_other(
         place,
@@ -188,14 +188,18 @@ fn slave_of_other<'a>(place: &'a Place, runtime: &OsStr) -> Running<'a> {
 #[test]
 fn a_slave_puts_its_socket_into_the_next_place_that_it_can_use() {
     if !is_root() || !have("setpriv") {
-        return skip("a_slave_puts_its_socket_into_the_next_place", "it needs root and setpriv", Needed::Nowhere);
+        return skip(
+            "a_slave_puts_its_socket_into_the_next_place_that_it_can_use",
+            "it needs root and setpriv",
+            Needed::Nowhere,
+        );
     }
     let long = "x".repeat(120);
-    // Too long for a socket; another user's, which cannot be written or must not be used; no UTF-8.
+    // Too long for a socket; owned by another user, so that it cannot be written or must not be used; not UTF-8.
     for (nr, runtime) in [OsString::from(&long), "roots".into(), OsStr::from_bytes(LATIN).to_owned()].iter().enumerate()
     {
         let place = Place::new(&format!("sockets-{nr}"));
-        place.give_to_everybody();
+        place.make_writable_for_all();
         let runtime = place.path(runtime);
         fs::create_dir_all(&runtime).expect("it can be made");
         if nr != 1 {
@@ -211,13 +215,17 @@ fn a_slave_puts_its_socket_into_the_next_place_that_it_can_use() {
 }
 
 #[test]
-fn a_slave_that_finds_no_place_for_its_socket_says_what_is_wrong_with_each_and_the_run_repeats_it() {
+fn a_slave_without_a_place_for_its_socket_reports_each_problem_and_the_run_repeats_them() {
     if !is_root() || !have("unshare") {
-        return skip("a_slave_that_finds_no_place", "it needs root and unshare", Needed::Nowhere);
+        return skip(
+            "a_slave_without_a_place_for_its_socket_reports_each_problem_and_the_run_repeats_them",
+            "it needs root and unshare",
+            Needed::Nowhere,
+        );
     }
     let place = Place::new("no-socket");
     place.write("t.json", test_of(r#""shell": "true""#, ""));
-    // Everything that may hold sockets is a file there, and the directories of slaves have long names.
+    // Every path that may contain sockets is a file, and the directories of slaves have long names.
     let deep = place.path("y".repeat(100));
     fs::create_dir_all(&deep).expect("it can be made");
     let arete = env!("CARGO_BIN_EXE_arete");
@@ -241,10 +249,14 @@ fn a_slave_that_finds_no_place_for_its_socket_says_what_is_wrong_with_each_and_t
 #[test]
 fn directories_that_may_not_be_written_are_removed_all_the_same() {
     if !is_root() || !have("setpriv") {
-        return skip("directories_that_may_not_be_written", "it needs root and setpriv", Needed::Nowhere);
+        return skip(
+            "directories_that_may_not_be_written_are_removed_all_the_same",
+            "it needs root and setpriv",
+            Needed::Nowhere,
+        );
     }
     let place = Place::new("read-only");
-    place.give_to_everybody();
+    place.make_writable_for_all();
     let lock = "mkdir -p deep/er; touch deep/er/file; chmod 555 deep/er; chmod 0 deep; chmod 555 .";
     place.write("t.json", test_of(&format!(r#""shell": "{lock}""#), ""));
     let mut controller = place.arete(["controller", "--listen", "127.0.0.1:0", "--state-dir", "state"]).start();
@@ -262,7 +274,7 @@ fn directories_that_may_not_be_written_are_removed_all_the_same() {
 }
 
 #[test]
-fn a_byte_order_mark_is_no_part_of_a_text_and_utf_16_is_called_so() {
+fn a_byte_order_mark_is_skipped_and_utf_16_is_named() {
     let place = Place::new("mark");
     let good = test_of(r#""shell": "true""#, "");
     place.write("t.json", format!("\u{feff}{good}"));
@@ -281,13 +293,13 @@ fn a_byte_order_mark_is_no_part_of_a_text_and_utf_16_is_called_so() {
 }
 
 #[test]
-fn a_file_called_latest_is_left_alone_and_that_is_said() {
+fn a_file_called_latest_is_kept_and_reported() {
     let place = Place::new("latest");
     place.write("t.json", test_of(r#""shell": "true""#, ""));
     place.write("results/latest", "mine");
     place.arete(["run", "t.json"]).run().exits_with(0).complains(&["results/latest is not a symbolic link"]);
     assert_eq!(place.read("results/latest"), "mine");
-    fs::remove_file(place.path("results/latest")).expect("it is there");
+    fs::remove_file(place.path("results/latest")).expect("it exists");
     let ended = place.arete(["run", "t.json"]).run().exits_with(0);
     assert!(ended.stderr.is_empty() && place.path("results/latest/summary.json").is_file(), "{}", ended.stderr);
 }

@@ -1,5 +1,5 @@
-//! What `arete-protocol(7)` says is so: a slave in another language, written from that page, takes part in a run, and
-//! the literal bytes of a dialogue are what the page says.
+//! The program follows `arete-protocol(7)`: a slave in another language, written from that page, takes part in a run,
+//! and the bytes of a dialogue are those of the page.
 
 #![forbid(unsafe_code)]
 
@@ -18,7 +18,7 @@ const TEST: &str = r#"{ "name": "dialogue", "end": { "trigger": "go", "limit": "
         { "name": "say", "poke": true, "shell": "sh @{tool.path}", "use_resources": ["tool"] } ] },
     "slaves": { "a": ["all"], "b": ["all"] } }"#;
 
-/// Starts a controller that waits for its slaves; tells where it listens.
+/// Starts a controller that waits for its slaves. Returns its address.
 fn listen<'a>(place: &'a Place, test: &str) -> (Running<'a>, SocketAddr) {
     place.write("test.json", test);
     place.write("tool.sh", "echo tool\n");
@@ -33,7 +33,7 @@ fn listen<'a>(place: &'a Place, test: &str) -> (Running<'a>, SocketAddr) {
 struct Peer {
     stream: TcpStream,
     lines: BufReader<TcpStream>,
-    /// The run that the welcome named; `RUN` in what is said and heard.
+    /// The run that the welcome named. `RUN` is replaced by it in sent and received lines.
     run: String,
 }
 
@@ -45,7 +45,7 @@ impl Peer {
         Peer { stream, lines, run: String::new() }
     }
 
-    /// One that has said hello as a slave, and has its part of the run.
+    /// A peer that has sent hello as a slave, and has its part of the run.
     fn slave(address: SocketAddr, name: &str) -> Peer {
         let mut peer = Peer::connect(address);
         peer.hello(name, "i1", "");
@@ -54,7 +54,7 @@ impl Peer {
         peer
     }
 
-    /// Says hello and hears welcome.
+    /// Sends hello and reads the welcome.
     fn hello(&mut self, name: &str, incarnation: &str, more: &str) -> Value {
         let hello = format!(
             r#"{{"type":"hello","protocol":1,"version":"literal","name":"{name}","incarnation":"{incarnation}"{more}}}"#
@@ -72,12 +72,12 @@ impl Peer {
         self.stream.write_all(line.as_bytes()).unwrap_or_else(|error| panic!("cannot say {line:?}: {error}"));
     }
 
-    /// The next line, or nothing when the connection has ended.
+    /// The next line, or `None` when the connection has ended.
     fn try_next(&mut self) -> Option<String> {
         let mut line = String::new();
         match self.lines.read_line(&mut line) {
             Ok(0) => None,
-            // What was sent and not read by a peer that closes.
+            // Bytes that a closing peer has sent and not read cause a reset.
             Err(error) if error.kind() == ErrorKind::ConnectionReset => None,
             Err(error) => panic!("no line came: {error}"),
             Ok(_) => {
@@ -97,7 +97,7 @@ impl Peer {
         assert_eq!(self.next(), line);
     }
 
-    /// Hears a bye, and nothing more.
+    /// Reads a bye, and then the end.
     #[track_caller]
     fn is_dismissed(&mut self, code: &str, reason: &str, fatal: bool) {
         let reason = serde_json::to_string(reason).expect("a string encodes");
@@ -163,7 +163,7 @@ fn a_client_written_from_the_page_alone_takes_part_in_a_run() {
 }
 
 #[test]
-fn a_hello_that_nobody_can_answer_is_turned_away_for_good() {
+fn an_invalid_hello_is_refused_for_good() {
     let place = Place::new("hello");
     let (_run, address) = listen(&place, TEST);
     let version = concat!("arete ", env!("CARGO_PKG_VERSION"));
@@ -194,7 +194,7 @@ fn a_hello_that_nobody_can_answer_is_turned_away_for_good() {
 }
 
 #[test]
-fn what_is_no_message_ends_its_connection_and_no_other() {
+fn a_malformed_line_ends_its_connection_and_no_other() {
     let place = Place::new("garbage");
     let (_run, address) = listen(&place, TEST);
     let mut witness = Peer::slave(address, "b");
@@ -225,7 +225,7 @@ fn what_is_no_message_ends_its_connection_and_no_other() {
 }
 
 #[test]
-fn a_total_that_is_said_again_counts_once() {
+fn a_repeated_total_counts_once() {
     let place = Place::new("totals");
     let (run, address) = listen(&place, TEST);
     let (mut a, mut b) = started(address);
@@ -241,7 +241,7 @@ fn a_total_that_is_said_again_counts_once() {
     a.say(r#"{"type":"notify","room":"RUN","trigger":"go","count":1}"#);
     a.hears(r#"{"type":"noted","room":"RUN","trigger":"go","count":1,"left":1}"#);
 
-    // The connection breaks; the totals are said again on the next one.
+    // The connection breaks. The slave sends its totals again on the next one.
     drop(a);
     let mut a = Peer::connect(address);
     let run_id = b.run.clone();
@@ -279,7 +279,7 @@ fn a_total_that_is_said_again_counts_once() {
 }
 
 #[test]
-fn output_that_is_said_again_is_kept_once() {
+fn repeated_output_is_kept_once() {
     let place = Place::new("output");
     let (_run, address) = listen(&place, TEST);
     let (mut a, _b) = started(address);
@@ -307,7 +307,7 @@ fn a_file_that_a_slave_does_not_ship_is_not_kept() {
 }
 
 #[test]
-fn a_report_that_leaves_a_number_out_ends_the_connection_and_one_said_again_is_recorded_once() {
+fn a_gap_in_reports_ends_the_connection_and_a_repeated_report_is_recorded_once() {
     let place = Place::new("reports");
     let (_run, address) = listen(&place, TEST);
     let (mut a, _b) = started(address);

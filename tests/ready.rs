@@ -1,4 +1,4 @@
-//! Commands that become ready, as real programs do it, and what is said of those that do not.
+//! Real commands that become ready, and the messages about those that do not.
 
 #![forbid(unsafe_code)]
 
@@ -9,7 +9,8 @@ use std::net::TcpListener;
 use common::{Needed, Place, missing, skip};
 use serde_json::{Value, json};
 
-/// Runs a test with a command that is to become ready and one that runs then; gives the exit code and how they ended.
+/// Runs a test with a command that becomes ready and a command that runs then. Returns the exit code and how they
+/// ended.
 fn run(place: &Place, command: &str, ready: Value) -> (i32, Value) {
     let entries = json!([
         { "name": "srv", "at": 0, "shell": command, "service": true, "ready": ready },
@@ -95,7 +96,7 @@ fn another_command_shows_it() {
 }
 
 #[test]
-fn the_command_says_it_with_arete_ready() {
+fn the_command_reports_it_with_arete_ready() {
     let place = Place::new("ready-said");
     passes(&place, "arete ready && arete ready && exec sleep 60", json!({ "notify": true }));
     let place = Place::new("ready-unsaid");
@@ -104,8 +105,8 @@ fn the_command_says_it_with_arete_ready() {
 }
 
 #[test]
-fn the_command_says_it_as_a_service_of_systemd_does() {
-    if without("the_command_says_it_as_a_service_of_systemd_does", &["systemd-notify", "python3"]) {
+fn the_command_reports_it_as_a_service_of_systemd_does() {
+    if without("the_command_reports_it_as_a_service_of_systemd_does", &["systemd-notify", "python3"]) {
         return;
     }
     for (nr, how) in ["systemd-notify --ready --status=up", "systemd-notify --no-block --ready"].iter().enumerate() {
@@ -125,7 +126,7 @@ time.sleep(60)
 }
 
 #[test]
-fn who_exits_before_it_is_ready_has_failed() {
+fn a_command_that_exits_before_it_is_ready_has_failed() {
     let place = Place::new("ready-exited");
     let (code, entries) = run(&place, "exit 4", json!({ "notify": true }));
     assert_eq!((code, &entries["srv"][0]["outcome"]), (1, &json!("failed")), "{entries}");

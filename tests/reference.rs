@@ -1,5 +1,5 @@
-//! The manual names what the sources declare, and nothing else: messages and their fields, reports, events, exit codes
-//! and the variables of the environment.
+//! The manual names what the sources declare, and nothing else: messages and their fields, reports, events, exit
+//! codes, and environment variables.
 
 #![forbid(unsafe_code)]
 
@@ -29,16 +29,16 @@ fn wire() -> String {
     .concat()
 }
 
-/// The fields of something that is declared, and whether each may be absent.
+/// The fields of a declaration, and whether each may be absent.
 type Fields = BTreeMap<String, bool>;
 
 /// The lines between the line `start` and the next line that begins with `end`.
 fn between<'a>(text: &'a str, start: &'a str, end: &'a str) -> impl Iterator<Item = &'a str> {
-    assert!(text.lines().any(|line| line == start), "there is no line {start:?}");
+    assert!(text.lines().any(|line| line == start), "no line {start:?}");
     text.lines().skip_while(move |line| *line != start).skip(1).take_while(move |line| !line.starts_with(end))
 }
 
-/// The fields in the lines of a struct or a variant: a field that serde skips is none.
+/// The fields in the lines of a struct or a variant, without those that serde skips.
 fn fields<'a>(lines: impl Iterator<Item = &'a str>) -> Fields {
     let (mut fields, mut attributes) = (Fields::new(), String::new());
     for line in lines.map(str::trim) {
@@ -114,7 +114,7 @@ fn items(page: &str, section: &str) -> BTreeMap<String, Fields> {
                 last = name.to_owned();
             }
             [".It", ref item @ .., name] if depth == 2 => {
-                let fields = found.get_mut(&last).unwrap_or_else(|| panic!("{line} stands in an item"));
+                let fields = found.get_mut(&last).unwrap_or_else(|| panic!("{line} is not in an item"));
                 fields.insert(name.to_owned(), item.contains(&"Op"));
             }
             _ => {}
@@ -123,7 +123,7 @@ fn items(page: &str, section: &str) -> BTreeMap<String, Fields> {
     found
 }
 
-/// The fields that the text of an item names with `Cm`; `Op` stands before those that may be absent.
+/// The fields that the text of an item names with `Cm`, after `Op` if they may be absent.
 fn fields_in_text<'a>(lines: impl Iterator<Item = &'a str>) -> Fields {
     let mut fields = Fields::new();
     for line in lines.take_while(|line| *line != ".El") {
@@ -204,14 +204,14 @@ fn the_manual_states_the_bounds_of_handshakes() {
     use arete::reactor::{HANDSHAKE_MAX, HANDSHAKE_WITHIN, HANDSHAKES_MAX};
     let (page, security) = (read("man/arete.1"), read("SECURITY.md"));
     let said = format!("A TLS handshake may take {} seconds and {HANDSHAKE_MAX} bytes.", HANDSHAKE_WITHIN.as_secs());
-    assert!(page.contains(&said), "man/arete.1 does not say {said:?}");
+    assert!(page.contains(&said), "man/arete.1 does not contain {said:?}");
     assert!(page.contains(&format!("{HANDSHAKES_MAX} may go on at once")));
     let said = format!(
         "({} s), a byte limit ({} KiB), and at most {HANDSHAKES_MAX}",
         HANDSHAKE_WITHIN.as_secs(),
         HANDSHAKE_MAX >> 10
     );
-    assert!(security.contains(&said), "SECURITY.md does not say {said:?}");
+    assert!(security.contains(&said), "SECURITY.md does not contain {said:?}");
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn the_manual_has_every_variable_that_a_command_is_given_and_no_other() {
     assert_eq!(described.collect::<BTreeSet<_>>(), given);
 }
 
-/// What a page quotes of messages is what a source writes.
+/// Quoted messages in a page are equal to those in the sources.
 #[test]
 fn the_diagnostics_quote_messages_as_the_sources_write_them() {
     let sources = all_sources(Path::new("src"));
@@ -324,7 +324,7 @@ fn the_ring_page_has_every_message_with_its_serial_code_and_every_key() {
     assert_eq!(listed(between(&page, ".Sh ON THE WIRE", ".Sh")), keys);
 }
 
-/// The items `.It Cm NAME`, and whether `Op` says that each may be absent.
+/// The items `.It Cm NAME`, and whether `Op` marks each as optional.
 fn listed<'a>(lines: impl Iterator<Item = &'a str>) -> Fields {
     let item = |line: &'a str| {
         let item = line.strip_prefix(".It ")?;

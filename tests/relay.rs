@@ -1,4 +1,4 @@
-//! One machine, one command: what a person sees of a run that starts its slaves itself.
+//! One machine, one command: the results of a run that starts its slaves itself.
 
 #![forbid(unsafe_code)]
 
@@ -33,7 +33,7 @@ fn wait_for_events(place: &Place, event: &str, times: usize) {
     wait_for(SOON, &format!("{times} events {event}"), || place.count("results", event) >= times);
 }
 
-/// What must hold after every run, however it ended.
+/// Conditions that hold after every run, whatever its verdict.
 fn assert_all_is_clean(place: &Place) {
     place.assert_nothing_left();
     place.assert_no_temporary_files();
@@ -118,7 +118,7 @@ fn commands_poke_notify_and_wait() {
     assert_eq!(place.summary("results")["triggers"]["hits"]["notified"], 3);
     for entry in ["nothing", "unknown", "no-entry"] {
         let said = place.read(format!("results/s0/{entry}.err"));
-        assert!(said.starts_with("arete: "), "{entry} says {said:?}");
+        assert!(said.starts_with("arete: "), "{entry} prints {said:?}");
     }
     assert_all_is_clean(&place);
 }
@@ -134,7 +134,7 @@ fn a_failed_entry_fails_the_test_and_is_named() {
 }
 
 #[test]
-fn a_command_that_made_itself_a_daemon_is_gone_after_the_run() {
+fn a_command_that_became_a_daemon_has_ended_after_the_run() {
     let place = Place::new("daemon");
     let daemon = r#"{"name": "daemon", "at": 0, "shell": "setsid sh -c 'trap \"\" TERM HUP; touch up; while :; do sleep 1; done' </dev/null >/dev/null 2>&1 & while [ ! -e up ]; do sleep 0.05; done"}"#;
     let text = test_file(IDLE, "", &[daemon]).replacen('{', "{\"grace\": \"500ms\", ", 1);

@@ -1,4 +1,4 @@
-//! What a person is told of a run that failed: its first failure, what failed commands wrote, what never began.
+//! The output of a failed run: its first failure, the last lines of failed commands, and the entries that never began.
 
 #![forbid(unsafe_code)]
 
@@ -8,23 +8,23 @@ use common::{Ended, Place};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-/// Runs a test on this machine; it must exit so.
+/// Runs a test on this machine, and checks its exit code.
 fn run(place: &Place, test: &Value, code: i32, more: &[&str]) -> Ended {
     place.write("t.json", test.to_string());
     let args = ["run", "t.json", "--results", "results"];
     place.arete(args.iter().chain(more)).run().exits_with(code)
 }
 
-/// The last line that says the verdict, and what stands below it.
+/// The last line with the verdict, and the line below it.
 fn headline(ended: &Ended) -> (String, Option<String>) {
     let lines: Vec<&str> = ended.stdout.lines().collect();
-    let at = lines.iter().rposition(|line| line.contains(" failed after ")).expect("it says the verdict");
+    let at = lines.iter().rposition(|line| line.contains(" failed after ")).expect("the verdict is printed");
     let then = lines.get(at + 1).filter(|line| line.starts_with("  ")).map(|line| line.trim().to_owned());
     (lines[at].to_owned(), then)
 }
 
 #[test]
-fn the_first_failure_is_the_headline_and_the_limit_comes_after_it() {
+fn the_first_failure_is_the_headline_and_the_limit_follows_it() {
     let place = Place::new("headline");
     let mut client = vec![
         json!({"name": "wait", "at": 0, "shell": "sleep 1000"}),
@@ -76,14 +76,14 @@ fn the_first_failure_is_the_headline_and_the_limit_comes_after_it() {
 }
 
 #[test]
-fn standard_output_is_quoted_if_standard_error_is_empty_and_nothing_of_it_moves_the_cursor() {
+fn standard_output_is_quoted_if_standard_error_is_empty_and_cannot_move_the_cursor() {
     let place = Place::new("quoted");
     let loud = r"i=0; while [ $i -lt 30 ]; do echo line $i; i=$((i+1)); done; printf '\033[2Jred\033[0m\007\n'; exit 3";
     let test = json!({
         "name": "quoted", "end": {"idle": true, "limit": 20},
         "schedules": {"s": [{"name": "x", "at": 0, "shell": loud}]}, "slaves": {"a": ["s"]},
     });
-    // What is shipped is limited: the last lines come all the same.
+    // The shipped output is limited. The last lines are sent in addition.
     let ended = run(&place, &test, 1, &["--output-max", "20"]);
     for text in [ended.stdout.clone(), place.read("results/report.txt")] {
         assert!(text.contains("      | line 29\n      | red?\n"), "{text}");
@@ -126,7 +126,7 @@ fn a_controller_that_was_killed_still_knows_what_failed_and_what_it_wrote() {
 }
 
 #[test]
-fn what_many_slaves_do_alike_is_told_once() {
+fn equal_failures_of_many_slaves_are_reported_once() {
     let place = Place::new("many");
     let shell = "echo $ARETE_SLAVE has no disk >&2; exit 1";
     let test = json!({

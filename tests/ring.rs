@@ -1,5 +1,5 @@
-//! The token ring with the real program: nodes on the loopback interface, what they refuse to start with, the demo and
-//! the watcher.
+//! The token ring with the real program: nodes on the loopback interface, options that they refuse, the demo and the
+//! watcher.
 
 #![forbid(unsafe_code)]
 
@@ -18,12 +18,12 @@ use common::ring::free_ports;
 use common::{Lab, Place, SOON, must, repository, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The first 300 digits, from `bc -l`; a spigot after Gibbons gives the same.
+/// The first 300 digits, from `bc -l`. A spigot after Gibbons gives the same.
 const PI: &str = "3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803482534211706798214\
                   808651328230664709384460955058223172535940812848111745028410270193852110555964462294895493038196442881097566\
                   593344612847564823378678316527120190914564856692346034861045432664821339360726024914127372458700";
 
-/// Adds a letter to the data.
+/// Appends a letter to the data.
 const ADD_ONE: &str = "cat; printf x";
 
 /// Nodes on the loopback interface with short periods.
@@ -34,7 +34,7 @@ struct Nodes<'a> {
     more: Vec<String>,
 }
 
-/// A token that a node says it has.
+/// A token in the log of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Token {
     epoch: u64,
@@ -44,7 +44,7 @@ struct Token {
 }
 
 impl<'a> Nodes<'a> {
-    /// Starts so many, with these options beside those that they all have.
+    /// Starts `count` nodes, with these options in addition to the common ones.
     fn start(place: &'a Place, count: usize, work: &str, more: &[&str]) -> Nodes<'a> {
         let more = ["--work", work].iter().chain(more).map(|word| (*word).to_owned()).collect();
         let nodes = Nodes { place, ports: free_ports(), running: RefCell::default(), more };
@@ -64,7 +64,7 @@ impl<'a> Nodes<'a> {
         fixed.split_whitespace().map(str::to_owned).chain(self.more.iter().cloned()).collect()
     }
 
-    /// All tokens that all nodes have said they have, in their order.
+    /// All tokens in the logs of all nodes, in their order.
     fn tokens(&self) -> Vec<Token> {
         let running = self.running.borrow();
         let logs = running.iter().enumerate().filter_map(|(node, running)| Some((node, running.as_ref()?.stdout())));
@@ -109,7 +109,7 @@ fn tokens_of(node: usize, log: &str) -> Vec<Token> {
     log.lines().filter_map(parse).collect()
 }
 
-/// How many different nodes have had the token.
+/// The number of different nodes that have had the token.
 fn visited(tokens: &[Token]) -> usize {
     tokens.iter().map(|token| token.node).collect::<BTreeSet<_>>().len()
 }
@@ -136,25 +136,25 @@ fn an_owner_that_is_killed_is_replaced_and_no_acknowledged_data_is_lost() {
     let place = Place::new("ring-kill");
     let nodes = Nodes::start(&place, 3, ADD_ONE, &["--members", "3", "--hold", "100ms"]);
     nodes.wait_for_tokens("everybody to have had the token", |tokens| visited(tokens) == 3);
-    let killed = nodes.last_token().expect("somebody has it");
+    let killed = nodes.last_token().expect("a node has it");
     nodes.signal(killed.node, Signal::KILL);
     let tokens = nodes.wait_for_tokens("the two others to pass a newer token on", |tokens| {
         let newer: Vec<_> = tokens.iter().filter(|token| token.epoch > killed.epoch).copied().collect();
         visited(&newer) == 2
     });
     let first = tokens.iter().find(|token| token.epoch > killed.epoch).expect("it was waited for");
-    assert!(first.progress >= killed.progress, "{first:?} goes on from {killed:?}");
+    assert!(first.progress >= killed.progress, "{first:?} continues from {killed:?}");
     assert!(tokens.iter().all(|token| token.epoch <= killed.epoch || token.node != killed.node));
 }
 
 #[test]
-fn an_owner_that_is_told_to_end_hands_the_token_on_first() {
+fn an_owner_that_gets_a_signal_hands_the_token_on_first() {
     let place = Place::new("ring-term");
     let nodes = Nodes::start(&place, 3, ADD_ONE, &["--hold", "10min"]);
     let first = nodes.wait_for_tokens("a token", |tokens| !tokens.is_empty())[0];
     // Its step runs, and then it would hold the token for long.
     wait_for(SOON, "the step", || place.path(format!("state{}/step.out", first.node + 1)).exists());
-    wait_for(SOON, "the others to know of it", || {
+    wait_for(SOON, "the others to report it", || {
         let running = nodes.running.borrow();
         running.iter().flatten().filter(|node| node.stdout().contains("-> waiter")).count() == 2
     });
@@ -205,7 +205,7 @@ fn a_watcher_prints_a_line_of_json_for_all_that_changes() {
 }
 
 #[test]
-fn a_demo_and_a_watcher_end_when_nobody_reads_them_any_more() {
+fn a_demo_and_a_watcher_end_when_their_reader_closes_the_pipe() {
     let place = Place::new("ring-unread");
     let arete = env!("CARGO_BIN_EXE_arete");
     let head = |command: &str| {
@@ -233,7 +233,7 @@ fn the_demo_shows_digits_that_grow_and_a_recovery_and_leaves_nothing() {
     }
     let pid =
         log.lines().find_map(|line| line.split_once("node3  runs at ")?.1.split_once("(pid ")?.1.strip_suffix(')'));
-    let pid: i32 = pid.and_then(|pid| pid.parse().ok()).expect("it says which process node3 is");
+    let pid: i32 = pid.and_then(|pid| pid.parse().ok()).expect("the pid of node3 is printed");
     kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL).expect("it runs");
     demo.wait_for_output("node3  died of SIGKILL; the demo does not start it again; 4 of 5 go on");
     let hops = |log: &str| log.lines().filter(|line| line.contains("has token")).count();
@@ -274,7 +274,7 @@ fn key_file(place: &Place, name: &str, text: &str, mode: u32) -> PathBuf {
     path
 }
 
-/// A node that is started so does not start.
+/// A node with these options does not start.
 #[track_caller]
 fn refuses(place: &Place, args: &str, code: i32, says: &[&str]) {
     let args: Vec<&str> = ["ring"].into_iter().chain(args.split_whitespace()).collect();
@@ -283,7 +283,7 @@ fn refuses(place: &Place, args: &str, code: i32, says: &[&str]) {
 }
 
 #[test]
-fn what_a_node_cannot_start_with_is_said_before_it_starts() {
+fn a_node_with_wrong_options_reports_them_before_it_starts() {
     let place = Place::new("ring-refused");
     let refused = |args: &str, code, says: &[&str]| refuses(&place, &format!("--work cat {args}"), code, says);
     refused("", 2, &["--interface <IF>"]);

@@ -1,5 +1,5 @@
-//! `arete ring --compat` in a ring with nodes of the original program, which `tests/ring/original.py` stands for, and
-//! what it says, byte for byte.
+//! `arete ring --compat` in a ring with nodes of the original program, which `tests/ring/original.py` replaces, and
+//! its messages, byte for byte.
 
 #![forbid(unsafe_code)]
 
@@ -17,17 +17,17 @@ use rustix::process::Signal;
 /// As [`SHORT`], for the original.
 const SHORT_ORIGINAL: &str = "heartbeat=0.1 waiter=0.4 ask=0.1 answer=0.4 generating=0.4 hold=0.15";
 
-/// The ids in their order as strings, which is not that of their numbers.
+/// The ids in their order as strings, which differs from that of their numbers.
 const IDS: [&str; 4] = ["10", "200", "3", "45"];
 
 fn address(node: usize) -> Ipv4Addr {
     Ipv4Addr::new(127, 0, 79, node as u8 + 1)
 }
 
-/// Where the stranger is.
+/// The address of the stranger.
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 79, 9);
 
-/// A ring of four, of which the first and the third are ours and the others are originals.
+/// A ring of four nodes. The first and the third run arete, the others the original.
 struct Mixed<'a> {
     ring: Ring<'a>,
     port: u16,
@@ -65,7 +65,7 @@ impl<'a> Mixed<'a> {
         self.ring.run(node, command);
     }
 
-    /// Waits until the token goes round among these in order, a character more each hop.
+    /// Waits until the token passes these nodes in order, and each hop adds a character.
     #[track_caller]
     fn goes_round(&self, nodes: &[usize]) {
         let wanted = 2 * nodes.len() + 1;
@@ -86,8 +86,8 @@ impl<'a> Mixed<'a> {
 }
 
 #[test]
-fn the_token_goes_round_among_originals_and_ours_whoever_is_first() {
-    let test = "the_token_goes_round_among_originals_and_ours_whoever_is_first";
+fn the_token_passes_originals_and_ours_with_either_first() {
+    let test = "the_token_passes_originals_and_ours_with_either_first";
     if let Some(why) = missing(&["python3"]) {
         return skip(test, &why, Needed::InCi);
     }
@@ -102,8 +102,8 @@ fn the_token_goes_round_among_originals_and_ours_whoever_is_first() {
 }
 
 #[test]
-fn whoever_is_killed_while_it_has_the_token_the_others_go_on() {
-    let test = "whoever_is_killed_while_it_has_the_token_the_others_go_on";
+fn the_others_continue_when_the_token_s_owner_is_killed() {
+    let test = "the_others_continue_when_the_token_s_owner_is_killed";
     if let Some(why) = missing(&["python3"]) {
         return skip(test, &why, Needed::InCi);
     }
@@ -124,8 +124,8 @@ fn whoever_is_killed_while_it_has_the_token_the_others_go_on() {
 }
 
 #[test]
-fn originals_that_hang_or_come_and_go_are_never_told_what_would_make_them_deaf() {
-    let test = "originals_that_hang_or_come_and_go_are_never_told_what_would_make_them_deaf";
+fn originals_that_hang_or_restart_are_never_sent_what_would_make_them_deaf() {
+    let test = "originals_that_hang_or_restart_are_never_sent_what_would_make_them_deaf";
     if let Some(why) = missing(&["python3"]) {
         return skip(test, &why, Needed::InCi);
     }
@@ -133,7 +133,8 @@ fn originals_that_hang_or_come_and_go_are_never_told_what_would_make_them_deaf()
     let mixed = Mixed::new(&place, "hang");
     (0..4).for_each(|node| mixed.start(node));
     mixed.goes_round(&[0, 1, 2, 3]);
-    // An original hands the token to the same hung node for ever, ours does not: so who is before these is one of ours.
+    // An original sends the token to the same hung node for ever, and ours does not. Therefore the nodes before these
+    // are ours.
     for hung in [1, 3, 1, 3] {
         let before = mixed.ring.steps().len();
         mixed.ring.signal(hung, Signal::STOP);
@@ -149,7 +150,7 @@ fn originals_that_hang_or_come_and_go_are_never_told_what_would_make_them_deaf()
     (0..4).for_each(|node| mixed.ring.assert_runs(node));
 }
 
-/// A node of another program that says what it wants, and hears what one node says to it.
+/// A stranger: sends any message, and receives the messages of one node to it.
 struct Stranger {
     voice: UdpSocket,
     ear: TcpListener,
@@ -160,7 +161,7 @@ impl Stranger {
     fn new(port: u16) -> Stranger {
         let voice = UdpSocket::bind((STRANGER, 0)).expect("the address is one of loopback");
         voice.set_broadcast(true).expect("a socket may broadcast");
-        let ear = TcpListener::bind((STRANGER, port)).expect("nobody else has this port here");
+        let ear = TcpListener::bind((STRANGER, port)).expect("no other process has this port here");
         ear.set_nonblocking(true).expect("a listener may not block");
         Stranger { voice, ear, port }
     }
@@ -174,7 +175,7 @@ impl Stranger {
         connect_from(STRANGER, to).write_all(text.as_bytes()).expect("a node reads");
     }
 
-    /// The next message for it, up to the end of its connection.
+    /// The next message to it, up to the end of its connection.
     #[track_caller]
     fn hears(&self, within: Duration) -> Option<String> {
         let mut connection = None;
@@ -183,7 +184,7 @@ impl Stranger {
             connection.is_some()
         });
         let (mut stream, from) = connection?;
-        assert_eq!(from.ip(), address(0), "who speaks says who it is by its address");
+        assert_eq!(from.ip(), address(0), "the address of a peer identifies it");
         stream.set_nonblocking(false).expect("a stream may block");
         stream.set_read_timeout(Some(SOON)).expect("a stream has a timeout");
         let mut text = String::new();
@@ -191,7 +192,7 @@ impl Stranger {
         Some(text)
     }
 
-    /// Asserts that it hears exactly this next.
+    /// Asserts that the next message is exactly this one.
     #[track_caller]
     fn is_answered(&self, text: &str) {
         assert_eq!(self.hears(SOON).as_deref(), Some(text));
@@ -201,7 +202,7 @@ impl Stranger {
 const PING: &str = r#"{"serial_code":581831,"type":"ping","author_node_id":"10"}"#;
 const RECENTLY: &str = r#"{"serial_code":581831,"type":"token was here recently","author_node_id":"10"}"#;
 
-/// What the stranger, whose id is 7, says.
+/// A message of the stranger, whose id is 7.
 fn said(kind: &str, code: u32, more: &str) -> String {
     format!(r#"{{"serial_code":{code},"type":"{kind}","author_node_id":"7"{more}}}"#)
 }
@@ -212,28 +213,28 @@ fn token(author: &str, progress: usize, revision: u32) -> String {
     )
 }
 
-/// What our node, whose id is 10, says with a token.
+/// A message of our node with a token. Its id is 10.
 fn ours(kind: &str, token: &str) -> String {
     format!(r#"{{"serial_code":328067,"type":"{kind}","author_node_id":"10",{token}}}"#)
 }
 
 #[test]
-fn a_node_answers_an_original_byte_for_byte_as_the_table_of_states_says() {
+fn a_node_answers_an_original_byte_for_byte_as_in_the_table_of_states() {
     let place = Place::new("ring-compat-bytes");
     let mixed = Mixed::new(&place, "bytes");
     let stranger = Stranger::new(mixed.port);
     mixed.start(0);
     let log = |text: &str| mixed.ring.log(0).contains(text);
-    // Unknown keys mean nothing, to be asked in the state of a seeker gets no answer, and who is new is greeted.
+    // Unknown keys are ignored, a seeker does not answer "where is token", and a new node gets a ping.
     wait_for(SOON, "the node to listen", || log("node 10 at 127.0.79.1"));
     stranger.says_to_all(&said("where is token", 581_831, r#","more":[1,{"a":null}]"#));
     stranger.is_answered(PING);
-    // A weaker candidate is answered with our own, before our time to generate has come or after.
+    // A weaker candidate gets our own candidacy as an answer, before our time to generate has passed and after.
     wait_for(SOON, "it to look for the token", || log("seeker -> generating"));
     stranger.says_to_all(&said("generating token", 328_067, &format!(",{}", token("0", 0, 1))));
     stranger.is_answered(&ours("generating token", &token("10", 0, 1)));
     wait_for(SOON, "it to own the token", || log("generating -> owner"));
-    // An owner that works, or hands over at once: both say where the token is.
+    // An owner that works, and one that hands over at once: both announce the token.
     stranger.says_to(0, &said("where is token", 581_831, ""));
     let owner = [ours("token is here", &token("10", 0, 1)), ours("token is here", &token("10", 1, 1))];
     let heard = stranger.hears(SOON).expect("an owner answers");
@@ -248,12 +249,12 @@ fn a_node_answers_an_original_byte_for_byte_as_the_table_of_states_says() {
     stranger.is_answered(RECENTLY);
     stranger.says_to_all(&said("generating token", 328_067, &format!(",{}", token("7", 1, 4))));
     stranger.is_answered(RECENTLY);
-    // Heartbeats keep it a waiter, and its turn comes.
+    // Heartbeats keep it a waiter, and then it gets the token.
     stranger.says_to_all(&said("token is here", 328_067, &format!(",{}", token("10", 1, 1))));
     let more = format!(r#",{},"nodes":{{"10":"127.0.79.1","7":"127.0.79.9"}},"data":"07","more":0"#, token("10", 2, 1));
     stranger.says_to(0, &said("take token", 137_344, &more));
     wait_for(SOON, "it to have the token again", || mixed.ring.steps().last().is_some_and(|step| step.data == "07"));
-    // Nobody says that it is the token's owner but who is: a weaker one is told so, and a stronger one believed.
+    // Only the owner may announce the token: a weaker announcement is contradicted, and a stronger one is accepted.
     stranger.says_to(0, &said("token is here", 328_067, &format!(",{}", token("9", 0, 1))));
     let mut heard = Vec::new();
     wait_for(SOON, "the node to say that its token is stronger", || {

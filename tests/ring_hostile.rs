@@ -1,4 +1,5 @@
-//! Garbage, floods, replays and forgeries against the nodes of a ring: the ring goes on, and no node goes deaf.
+//! Garbage, floods, replays and forgeries against the nodes of a ring: the ring continues, and every node still
+//! receives.
 
 #![forbid(unsafe_code)]
 
@@ -18,32 +19,32 @@ use arete::ring::token::{Fence, Token};
 use common::ring::{ORIGINAL, Ring, assert_in_order, connect_from, free_ports};
 use common::{Lab, Needed, Place, SOON, missing, python, repository, skip, wait_for};
 
-/// How many nodes each ring has.
+/// The number of nodes in each ring.
 const NODES: usize = 3;
 
-/// The secret of those rings that have one.
+/// The secret of the rings that have one.
 const SECRET: &str = "the secret of this ring";
 
-/// What a node may hold at its worst, in KiB: two of the longest messages that are not yet whole, and one that is read.
+/// The most memory of a node, in KiB: two incomplete messages of the greatest length, and one that is being read.
 const MEMORY_MAX_KIB: u64 = 160 * 1024;
 
-/// The part of one processor that a node may use while nobody but silent strangers and its ring are there.
+/// The most processor time of a node with only silent strangers and its ring, as a part of one processor.
 const BUSY_MAX: f64 = 0.2;
 
-/// How long that is measured.
+/// The time for which that is measured.
 const MEASURED_FOR: Duration = Duration::from_secs(2);
 
-/// Strangers that connect and say nothing: more than a node keeps.
+/// The number of silent connections: more than a node keeps.
 const SILENT: usize = 500;
 
 fn address(node: usize) -> Ipv4Addr {
     Ipv4Addr::new(127, 0, 78, node as u8 + 1)
 }
 
-/// Where the strangers are.
+/// The address of the strangers.
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 78, 99);
 
-/// A ring on the loopback interface, and how to get at it.
+/// A ring on the loopback interface, and connections to it.
 struct Target<'a> {
     ring: Ring<'a>,
     port: u16,
@@ -81,12 +82,13 @@ impl<'a> Target<'a> {
         stream
     }
 
-    /// Says something to each node on a connection of its own. It may hang up before it has heard all.
+    /// Sends bytes to each node, on separate connections. A node may close its connection before it has read
+    /// everything.
     fn posts(&self, bytes: &[u8]) {
         (0..NODES).for_each(|node| drop(self.connects(node).write_all(bytes)));
     }
 
-    /// The ring has gone on for two rounds, with the token that it had if `undisturbed`.
+    /// Waits until the ring has made two rounds. If `undisturbed`, checks that it still has the same token.
     #[track_caller]
     fn goes_on(&self, what: &str, undisturbed: bool) {
         let from = self.ring.steps().len();
@@ -100,21 +102,21 @@ impl<'a> Target<'a> {
         (0..NODES).for_each(|node| self.ring.assert_runs(node));
     }
 
-    /// What a node holds and the most that it ever held, in KiB.
+    /// A memory figure of a node, in KiB.
     fn memory(&self, node: usize, what: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.ring.pid(node))).expect("the node runs");
         let line = status.lines().find(|line| line.starts_with(what)).expect("the kernel counts memory");
         line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number of KiB")
     }
 
-    /// How long a node has used a processor.
+    /// The processor time that a node has used.
     fn busy(&self, node: usize) -> Duration {
         let stat = fs::read_to_string(format!("/proc/{}/schedstat", self.ring.pid(node))).expect("the node runs");
         let nanos = stat.split(' ').next().and_then(|nanos| nanos.parse().ok()).expect("it begins with the time");
         Duration::from_nanos(nanos)
     }
 
-    /// Fails the test when a node spins, or holds too much.
+    /// Fails the test if a node spins, or uses too much memory.
     #[track_caller]
     fn assert_calm(&self) {
         let (begin, busy) = (Instant::now(), [0, 1, 2].map(|node| self.busy(node)));
@@ -136,7 +138,7 @@ fn key_file(place: &Place) -> String {
     path.display().to_string()
 }
 
-/// What is no message, or none that means anything.
+/// Bytes that are not a message, or are a message without a meaning.
 fn garbage() -> Vec<Vec<u8>> {
     let here = r#"{"serial_code":328067,"type":"token is here","author_node_id":"z","token":{"serial_code":407246,"progress":99,"author_node_id":"z","author_token_revision":7}}"#;
     let binary = (0..65_507u32).map(|nr| (nr.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
@@ -190,7 +192,7 @@ fn strangers_that_are_slow_silent_or_never_end_disturb_no_ring() {
     let silent: Vec<TcpStream> = (0..SILENT).map(|nr| target.connects(nr % NODES)).collect();
     let half: Vec<TcpStream> = (0..30).map(|nr| target.connects(nr % NODES)).collect();
     thread::scope(|scope| {
-        // A byte a while.
+        // Byte by byte, with pauses.
         for mut stream in half {
             scope.spawn(move || {
                 let begin = Instant::now();
@@ -199,7 +201,7 @@ fn strangers_that_are_slow_silent_or_never_end_disturb_no_ring() {
                 }
             });
         }
-        // As long as may be, longer, and what never ends.
+        // A message of the greatest length, a longer one, and one without an end.
         for size in [MESSAGE_MAX - 1, MESSAGE_MAX + 1, 4 * MESSAGE_MAX] {
             let target = &target;
             let mut streams: Vec<TcpStream> = (0..NODES).map(|node| target.connects(node)).collect();
@@ -210,7 +212,7 @@ fn strangers_that_are_slow_silent_or_never_end_disturb_no_ring() {
                 }
             });
         }
-        // Connections that end with a reset, because there is something that they have not read, or at once.
+        // Connections that end with a reset, because of unread bytes, or at once.
         for nr in 0..300 {
             let stream = target.connects(nr % NODES);
             let _ = rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO));
@@ -224,9 +226,9 @@ fn strangers_that_are_slow_silent_or_never_end_disturb_no_ring() {
     target.goes_on("all have left", true);
 }
 
-/// Data with a million objects in it, which is more to read than it is long.
+/// Data with a million objects, which needs more memory than its length.
 #[test]
-fn messages_that_are_dear_to_read_disturb_no_ring() {
+fn messages_that_are_expensive_to_read_disturb_no_ring() {
     let place = Place::new("ring-dear");
     let target = Target::start(&place, "dear", "");
     let nodes: String = (0..700_000).map(|nr| format!("\"{nr}\":\"\",")).collect();
@@ -243,7 +245,7 @@ fn messages_that_are_dear_to_read_disturb_no_ring() {
     target.assert_calm();
 }
 
-/// A token that nobody has, as strong as can be.
+/// The strongest token, which no node has made.
 fn forged(kind: &str, from: &str, to: Option<&str>, epoch: u64) -> Message {
     let token = Token::new(1_000_000, "zzz", 1_000_000);
     let fence = Fence { epoch, hop: 1_000 };
@@ -260,7 +262,7 @@ fn forged(kind: &str, from: &str, to: Option<&str>, epoch: u64) -> Message {
 const FORGERIES: [&str; 3] = ["token is here", "generating token", "take token"];
 
 #[test]
-fn with_a_secret_no_forgery_is_believed() {
+fn with_a_secret_no_forgery_is_accepted() {
     let place = Place::new("ring-forged-sealed");
     let target = Target::start(&place, "sealed", &format!("--key-file {}", key_file(&place)));
     let from = target.ring.steps().len() - 1;
@@ -268,7 +270,7 @@ fn with_a_secret_no_forgery_is_believed() {
     for round in 0..40 {
         for kind in FORGERIES {
             for author in ["zzz", "0", "1"] {
-                // Also one that a node could have said long ago, with the right secret.
+                // Also one that a node could have sent long ago, with the right secret.
                 for key in [None, Some(&other), (author != "zzz").then_some(&ours)] {
                     target.casts(&forged(kind, author, None, 1_000).encode(key));
                     for to in 0..NODES {
@@ -297,7 +299,7 @@ fn without_a_secret_a_forgery_costs_a_while_and_no_node() {
         }
         target.goes_on("forgeries", false);
     }
-    // Nor can the last epoch there is be forged: then there would never be another token.
+    // The last epoch cannot be forged either. Otherwise there would never be another token.
     for kind in FORGERIES {
         target.casts(&forged(kind, "zzz", None, u64::MAX).encode(None));
         target.posts(&forged(kind, "zzz", Some("1"), u64::MAX).encode(None));
@@ -307,8 +309,8 @@ fn without_a_secret_a_forgery_costs_a_while_and_no_node() {
 }
 
 #[test]
-fn what_was_recorded_can_be_played_again_and_means_nothing() {
-    let test = "what_was_recorded_can_be_played_again_and_means_nothing";
+fn replayed_messages_are_received_and_have_no_effect() {
+    let test = "replayed_messages_are_received_and_have_no_effect";
     if let Some(why) = missing(&["python3"]) {
         return skip(test, &why, Needed::InCi);
     }
@@ -316,7 +318,7 @@ fn what_was_recorded_can_be_played_again_and_means_nothing() {
     let place = Place::new("ring-replay");
     let key = key_file(&place);
     for (name, options) in [("sealed", format!("--key-file {key}")), ("members", "--members 3".to_owned())] {
-        // All on the loopback interface of one host, so that all that is said can be heard.
+        // All on the loopback interface of one host, so that one socket receives all messages.
         let options: Vec<String> =
             format!("{ORIGINAL} --hold 100ms {options}").split_whitespace().map(str::to_owned).collect();
         let ring = Ring::new(&place, name, |node| {
@@ -347,7 +349,7 @@ fn what_was_recorded_can_be_played_again_and_means_nothing() {
         recorder.signal(rustix::process::Signal::INT);
         let said = recorder.wait().exits_with(0).stdout;
         assert!(said.contains(" take token") && said.contains(" token is here"), "it has recorded {said}");
-        // One of them starts anew meanwhile, and knows nobody.
+        // One node restarts meanwhile, and knows no other node.
         ring.signal(1, rustix::process::Signal::KILL);
         ring.start(1);
         ring.wait_until_all_work(SOON, ring.steps().len(), &[0, 1, 2]);

@@ -1,7 +1,7 @@
-//! A ring of real nodes on several hosts, a bridge between them: what the simulator shows in virtual time, seen with the
-//! real program, the real network and the real clock.
+//! A ring of real nodes on several hosts, joined by a bridge. The simulator shows the same in virtual time; here the
+//! program, the network and the clock are real.
 //!
-//! Where a promise names a figure the periods are those of the original, else they are shorter.
+//! If a promise names a figure, the periods are those of the original, otherwise they are shorter.
 
 #![forbid(unsafe_code)]
 
@@ -14,20 +14,21 @@ use common::ring::{ORIGINAL, Ring, SHORT, assert_in_order, assert_increasing, wo
 use common::{Lab, Place, SOON, holds_within, wait_for};
 use rustix::process::Signal;
 
-/// By when somebody has the first token, with the periods of the original: three pings, answer and generating times.
+/// The limit on the time until the first token, with the periods of the original: three pings, answer and generating
+/// times.
 const FIRST_OWNER: Duration = Duration::from_millis(6_500);
 
-/// By when an owner that was killed has a successor that works, with the periods of the original. Half a second of it is
-/// for a busy machine.
+/// The limit on the time until a killed owner has a working successor, with the periods of the original. It includes
+/// half a second for a busy machine.
 const NEXT_OWNER: Duration = Duration::from_millis(6_500);
 
-/// By when everybody is in rotation again after a partition.
+/// The limit on the time until all nodes are in rotation again after a partition.
 const REJOINED: Duration = Duration::from_secs(10);
 
 /// The hosts of the largest lab.
 const HOSTS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-/// A ring that a scenario is played with.
+/// The ring of a scenario.
 #[derive(Clone, Copy)]
 struct Variant {
     name: &'static str,
@@ -45,7 +46,7 @@ const fn both(nodes: usize) -> [Variant; 2] {
     [variant("members", nodes, true), variant("plain", nodes, false)]
 }
 
-/// Plays a scenario with several rings at once, each in a lab of its own: they mostly wait.
+/// Plays a scenario with several rings at the same time, each in its own lab, because they mostly wait.
 fn play(test: &str, variants: &[Variant], scenario: impl Fn(&Place, &Lab, Variant) + Sync) {
     let labs: Option<Vec<Lab>> = variants.iter().map(|variant| Lab::new(test, &HOSTS[..variant.nodes])).collect();
     let Some(labs) = labs else { return };
@@ -61,7 +62,7 @@ fn play(test: &str, variants: &[Variant], scenario: impl Fn(&Place, &Lab, Varian
     });
 }
 
-/// A ring with a node on each host of the lab; all get these options.
+/// A ring with a node on each host of the lab. All nodes get these options.
 fn ring<'a>(place: &'a Place, lab: &'a Lab, variant: Variant, options: &str) -> Ring<'a> {
     let members = if variant.members { format!("--members {}", variant.nodes) } else { String::new() };
     let options: Vec<String> = format!("{options} {members}").split_whitespace().map(str::to_owned).collect();
@@ -89,7 +90,7 @@ fn nodes_that_start_together_have_one_owner_and_the_token_visits_all_in_order() 
     play(test, &variants, |place, lab, variant| {
         let ring = ring(place, lab, variant, &format!("{ORIGINAL} --hold 500ms")).start_all(0..variant.nodes);
         let first = ring.wait_for_next_step(FIRST_OWNER);
-        assert_eq!(first.data, "", "nobody has worked yet");
+        assert_eq!(first.data, "", "no node has worked yet");
         let rounds = 2 * variant.nodes + 1;
         let steps = ring.wait_for_steps(SOON, "two rounds", |steps| steps.len() >= rounds);
         assert_in_order(&steps, variant.nodes);
@@ -112,7 +113,7 @@ fn an_owner_that_is_killed_has_a_successor_within_six_seconds() {
         eprintln!("{}: the next owner worked {:.2} s after", variant.name, at.elapsed().as_secs_f64());
         assert_ne!(next.node, killed.node);
         assert!(next.token.0 > killed.token.0, "it is a new token: {killed:?}, {next:?}");
-        assert!(next.data.starts_with(&killed.data), "what was handed over is there: {killed:?}, {next:?}");
+        assert!(next.data.starts_with(&killed.data), "the data of the hand-over is kept: {killed:?}, {next:?}");
         let others: Vec<usize> = all(variant).into_iter().filter(|node| *node != killed.node).collect();
         let steps = ring.wait_until_all_work(SOON, ring.steps().len(), &others);
         assert_increasing(&steps);
@@ -126,7 +127,7 @@ fn the_data_of_a_hand_over_survives_the_crash_of_its_giver_and_of_its_taker() {
         let ring = ring(place, lab, variant, &format!("{SHORT} --hold 100ms")).start_all(0..3);
         ring.wait_until_all_work(SOON, 0, &all(variant));
         for round in 0..8 {
-            // The taker works: so it has acknowledged the hand-over.
+            // The taker works, so it has acknowledged the hand-over.
             let taken = ring.wait_for_next_step(SOON);
             let dead = if round % 2 == 0 { taken.node } else { (taken.node + 2) % 3 };
             ring.signal(dead, Signal::KILL);
@@ -141,13 +142,13 @@ fn the_data_of_a_hand_over_survives_the_crash_of_its_giver_and_of_its_taker() {
 }
 
 #[test]
-fn a_node_that_was_stopped_and_goes_on_starts_nothing_with_an_old_token() {
-    let test = "a_node_that_was_stopped_and_goes_on_starts_nothing_with_an_old_token";
+fn a_node_that_is_resumed_starts_nothing_with_an_old_token() {
+    let test = "a_node_that_is_resumed_starts_nothing_with_an_old_token";
     play(test, &[both(3), both(4)].concat(), |place, lab, variant| {
         let nodes = variant.nodes;
         let ring = ring(place, lab, variant, &format!("{SHORT} --hold 150ms")).start_all(0..nodes);
         ring.wait_until_all_work(SOON, 0, &all(variant));
-        // The next one, and the owner itself: just when it starts a step, and while it holds the token.
+        // The next owner, and the current one: when it starts a step, and while it holds the token.
         for (next, after) in [(1, 0), (0, 0), (0, 60), (1, 60), (0, 120), (1, 120)] {
             let step = ring.wait_for_next_step(SOON);
             let (hung, began) = ((step.node + next) % nodes, Instant::now());
@@ -173,7 +174,7 @@ fn an_interface_that_goes_down_and_up_costs_a_while_and_no_node() {
     play(test, &both(3), |place, lab, variant| {
         let ring = ring(place, lab, variant, &format!("{SHORT} --hold 150ms")).start_all(0..3);
         ring.wait_until_all_work(SOON, 0, &all(variant));
-        // Somebody else's, and the owner's.
+        // The step of another node, and the owner's.
         for away in [1, 0, 2, 0] {
             let step = ring.wait_for_next_step(SOON);
             let off = (step.node + away) % 3;
@@ -196,7 +197,7 @@ fn an_interface_that_goes_down_and_up_costs_a_while_and_no_node() {
     });
 }
 
-/// Waits until one token goes round in order among all.
+/// Waits until one token passes all nodes in order.
 #[track_caller]
 fn one_token(ring: &Ring, variant: Variant) {
     let rounds = 2 * variant.nodes;
@@ -211,8 +212,8 @@ fn one_token(ring: &Ring, variant: Variant) {
 }
 
 #[test]
-fn of_five_the_side_of_three_goes_on_and_the_side_of_two_stops_and_says_why() {
-    let test = "of_five_the_side_of_three_goes_on_and_the_side_of_two_stops_and_says_why";
+fn of_five_the_side_of_three_continues_and_the_side_of_two_stops_and_reports_why() {
+    let test = "of_five_the_side_of_three_continues_and_the_side_of_two_stops_and_reports_why";
     play(test, &[variant("owner-cut-off", 5, true), variant("owner-stays", 5, true)], |place, lab, variant| {
         let ring = ring(place, lab, variant, &format!("{ORIGINAL} --hold 400ms")).start_all(0..5);
         ring.wait_until_all_work(SOON, 0, &all(variant));
@@ -239,8 +240,8 @@ fn of_five_the_side_of_three_goes_on_and_the_side_of_two_stops_and_says_why() {
 }
 
 #[test]
-fn without_members_both_sides_of_a_partition_go_on_and_in_the_end_there_is_one_token() {
-    let test = "without_members_both_sides_of_a_partition_go_on_and_in_the_end_there_is_one_token";
+fn without_members_both_sides_of_a_partition_continue_and_in_the_end_there_is_one_token() {
+    let test = "without_members_both_sides_of_a_partition_continue_and_in_the_end_there_is_one_token";
     play(test, &[variant("plain", 5, false)], |place, lab, variant| {
         let ring = ring(place, lab, variant, &format!("{SHORT} --hold 100ms")).start_all(0..5);
         ring.wait_until_all_work(SOON, 0, &all(variant));
@@ -259,7 +260,7 @@ fn without_members_both_sides_of_a_partition_go_on_and_in_the_end_there_is_one_t
     });
 }
 
-/// A key file, of which only its owner may know.
+/// A key file that only its owner may read.
 fn key(place: &Place, name: &str) -> String {
     use std::os::unix::fs::PermissionsExt;
     let path = place.write(name, format!("{name}, the secret of a ring"));
@@ -270,7 +271,7 @@ fn key(place: &Place, name: &str) -> String {
 #[test]
 fn a_node_with_another_secret_or_none_gets_nothing_and_disturbs_nothing() {
     let test = "a_node_with_another_secret_or_none_gets_nothing_and_disturbs_nothing";
-    // With periods that no busy machine overruns: then there is no new token.
+    // With periods that are long enough for a busy machine, so that no new token is made.
     play(test, &both(5), |place, lab, variant| {
         let (right, wrong) = (key(place, "right.key"), key(place, "wrong.key"));
         let three = Variant { nodes: 3, ..variant };
@@ -289,7 +290,8 @@ fn a_node_with_another_secret_or_none_gets_nothing_and_disturbs_nothing() {
         strangers.start(3);
         strangers.start(4);
         let from = ring.steps().len();
-        // The one without a secret hears a ring that it cannot get into; the other hears nobody, and makes a token itself.
+        // The node without a secret hears a ring that it cannot join. The other one hears no ring, and makes a token
+        // itself.
         let told = |node: usize, text: &str| strangers.log(node).contains(text);
         wait_for(SOON, "the strangers to have looked", || told(3, "-> generating") && told(4, "the token is at"));
         wait_for(SOON, "all to say what is wrong", || {
@@ -298,7 +300,7 @@ fn a_node_with_another_secret_or_none_gets_nothing_and_disturbs_nothing() {
         });
         let steps = ring.wait_for_steps(SOON, "the ring to go on", |steps| steps.len() > from + 12);
         assert_in_order(&steps[from..], 3);
-        assert_eq!(steps[steps.len() - 1].token.0, epoch, "nobody was impressed");
+        assert_eq!(steps[steps.len() - 1].token.0, epoch, "no node accepted the token");
         let theirs = strangers.steps();
         assert!(theirs.iter().all(|step| step.data.chars().all(|digit| "34".contains(digit))), "they got {theirs:?}");
         assert!(!variant.members || theirs.is_empty(), "a stranger has no majority: {theirs:?}");

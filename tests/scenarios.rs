@@ -1,4 +1,4 @@
-//! What happens in the cases that people ask about, by name, in the world of the simulation.
+//! Named cases in the world of the simulation.
 
 #![forbid(unsafe_code)]
 
@@ -48,7 +48,7 @@ impl Lab {
         Lab { world }
     }
 
-    /// The same with a controller that goes on when it is started again.
+    /// The same with a controller that continues its run after a restart.
     fn lasting(json: &str) -> Lab {
         let test = Rc::new(parse(json));
         let mut world = World::new(1, test.slaves.len() + 3);
@@ -82,13 +82,13 @@ impl Lab {
         lines.map(|line| serde_json::from_slice(line).expect("the log is made of JSON lines")).collect()
     }
 
-    /// How many events hold all of these.
+    /// The number of events that contain all of these texts.
     fn count(&self, wanted: &[(&str, &str)]) -> usize {
         let holds = |event: &&Value| wanted.iter().all(|(key, value)| event[key] == *value);
         self.events().iter().filter(holds).count()
     }
 
-    /// Waits for an event; tells the trace when it does not come.
+    /// Waits for an event. Prints the trace if it does not happen.
     fn wait_for(&mut self, wanted: &[(&str, &str)]) {
         let end = self.world.now + 10 * MINUTE;
         while self.count(wanted) == 0 {
@@ -98,7 +98,7 @@ impl Lab {
         }
     }
 
-    /// Waits for the controller's end; gives its exit code and the summary.
+    /// Waits for the controller's end. Returns its exit code and the summary.
     fn end(&mut self) -> (u8, Value) {
         let ended = self.world.run_until(20 * MINUTE, |world| world.nodes[CONTROLLER].exit.is_some());
         self.check(ended, "the run does not end");
@@ -123,7 +123,7 @@ impl Lab {
         Some(std::str::from_utf8(bytes).expect("text"))
     }
 
-    /// Connects a stranger from a host that no slave is on.
+    /// Connects a stranger from a host without a slave.
     fn stranger(&mut self) -> usize {
         let host = self.world.hosts.len() - 1;
         self.world.connect_stranger(host, &controller_address()).expect("the controller listens")
@@ -138,7 +138,7 @@ impl Lab {
         self.world.network.strangers[stranger].closed.is_some()
     }
 
-    /// The last message that a stranger heard, if it is a bye.
+    /// The last message to a stranger, if it is a bye.
     fn bye(&self, stranger: usize) -> Option<Bye<'static>> {
         let heard = &self.world.network.strangers[stranger].heard;
         let line = heard.split(|&byte| byte == b'\n').rfind(|line| !line.is_empty())?;
@@ -151,7 +151,7 @@ impl Lab {
     }
 }
 
-/// The one resource that these tests ship: what it holds, and where it lies on the controller's host.
+/// The one resource of these tests: its content, and its path on the controller's host.
 const PAYLOAD: &[u8] = b"what the test ships";
 const PAYLOAD_PATH: &str = "/resources/payload";
 
@@ -173,7 +173,7 @@ fn hello(name: &str, protocol: u32) -> Vec<u8> {
     hello.encode().to_vec()
 }
 
-/// Two slaves; `go` fires two seconds after the start and sets off an entry on both; the run ends when that is done.
+/// Two slaves. `go` fires two seconds after the start and starts an entry on both. The run ends when both have exited.
 const TWO: &str = r#"{
     "name": "two", "grace": 1,
     "end": { "trigger": "go", "limit": "5min" },
@@ -185,7 +185,8 @@ const TWO: &str = r#"{
     "slaves": { "s0": ["both", "one"], "s1": ["both"] }
 }"#;
 
-/// Two slaves on which a command runs, with a child, a daemon and a deaf daemon, until the test's minute is over.
+/// Two slaves with a command that has a child, a daemon and a daemon that ignores SIGTERM. They run until the test's
+/// limit of a minute.
 const BUSY: &str = r#"{
     "name": "busy", "grace": 2,
     "end": { "duration": "1min" },
@@ -209,7 +210,7 @@ fn a_trigger_sets_off_its_entries_on_every_slave_and_ends_the_run() {
 }
 
 #[test]
-fn a_slave_whose_connection_was_down_when_the_trigger_fired_hears_it_once() {
+fn a_slave_without_a_connection_when_the_trigger_fires_hears_it_once() {
     let mut lab = Lab::started(TWO);
     lab.wait_for(&[("event", "begun"), ("slave", "s1")]);
     lab.world.partition(CONTROLLER, 2);
@@ -223,7 +224,7 @@ fn a_slave_whose_connection_was_down_when_the_trigger_fired_hears_it_once() {
     assert_eq!(lab.count(&[("event", "spawned"), ("slave", "s1"), ("entry", "on-go")]), 1);
 }
 
-/// Any two clients, which meet ten seconds after the start.
+/// Two clients of any kind, which meet ten seconds after the start.
 const ANY: &str = r#"{
     "name": "any", "grace": 1,
     "end": { "idle": true, "limit": "5min" },
@@ -275,7 +276,7 @@ fn a_slave_that_restarted_empty_is_lost_to_the_run() {
 }
 
 #[test]
-fn a_slave_that_does_not_come_back_is_lost_after_the_stated_time() {
+fn a_slave_that_does_not_return_is_lost_after_the_stated_time() {
     let mut lab = Lab::started(TWO);
     lab.wait_for(&[("event", "begun"), ("slave", "s1")]);
     lab.world.crash(2);
@@ -303,22 +304,22 @@ fn a_hello_of_another_version_is_answered_with_a_fatal_bye() {
     let mut lab = Lab::started(BUSY);
     let stranger = lab.stranger();
     lab.says(stranger, &hello("s0", PROTOCOL + 1));
-    let bye = lab.bye(stranger).expect("it is told why");
+    let bye = lab.bye(stranger).expect("it gets the reason");
     assert!(bye.fatal && bye.reason.contains("protocol"), "{bye:?}");
     assert!(lab.is_closed(stranger));
 }
 
 #[test]
-fn a_slave_that_is_not_in_the_test_is_told_so_and_which_there_are() {
+fn a_slave_that_is_not_in_the_test_is_refused_with_the_names_of_the_others() {
     let mut lab = Lab::started(BUSY);
     let stranger = lab.stranger();
     lab.says(stranger, &hello("nobody", PROTOCOL));
-    let bye = lab.bye(stranger).expect("it is told why");
+    let bye = lab.bye(stranger).expect("it gets the reason");
     assert!(bye.fatal && bye.reason.contains("nobody") && bye.reason.contains("s0, s1"), "{bye:?}");
 }
 
 #[test]
-fn garbage_is_closed_and_the_others_go_on() {
+fn a_connection_with_garbage_is_closed_and_the_others_continue() {
     let mut lab = Lab::started(BUSY);
     let garbage: [&[u8]; 5] = [
         b"GET / HTTP/1.1\r\nHost: controller\r\n\r\n",
@@ -337,7 +338,7 @@ fn garbage_is_closed_and_the_others_go_on() {
 }
 
 #[test]
-fn connections_that_say_nothing_are_closed_and_disturb_nobody() {
+fn silent_connections_are_closed_and_disturb_no_other() {
     let mut lab = Lab::started(BUSY);
     lab.world.run_for(SECOND);
     let silent: Vec<usize> = (0..500).map(|_| lab.stranger()).collect();
@@ -375,7 +376,7 @@ fn a_notify_waits_out_the_absence_of_the_network_and_counts_once() {
 }
 
 #[test]
-fn what_a_command_leaves_behind_ends_with_the_run_even_when_it_is_deaf_and_in_a_session_of_its_own() {
+fn processes_of_a_command_end_with_the_run_even_if_they_ignore_sigterm_in_another_session() {
     let mut lab = Lab::started(BUSY);
     lab.wait_for(&[("event", "spawned"), ("slave", "s0")]);
     lab.world.run_for(SECOND);
@@ -387,7 +388,7 @@ fn what_a_command_leaves_behind_ends_with_the_run_even_when_it_is_deaf_and_in_a_
 }
 
 #[test]
-fn slaves_whose_controller_died_stop_everything_after_a_while() {
+fn slaves_of_a_dead_controller_stop_everything_after_a_while() {
     let mut lab = Lab::started(BUSY);
     lab.wait_for(&[("event", "spawned"), ("slave", "s1")]);
     lab.world.crash(CONTROLLER);
@@ -399,7 +400,7 @@ fn slaves_whose_controller_died_stop_everything_after_a_while() {
 }
 
 #[test]
-fn a_run_that_goes_on_without_the_lost_passes_and_names_them() {
+fn a_run_that_continues_without_lost_slaves_passes_and_names_them() {
     let goes_on = BUSY.replace("\"grace\": 2", "\"grace\": 2, \"on_lost\": \"continue\"");
     assert_ne!(goes_on, BUSY);
     for (text, code) in [(goes_on.as_str(), 0), (BUSY, 7)] {
@@ -418,7 +419,7 @@ fn a_run_that_goes_on_without_the_lost_passes_and_names_them() {
 }
 
 #[test]
-fn a_run_that_goes_on_without_the_lost_fails_when_nobody_is_left() {
+fn a_run_that_continues_without_lost_slaves_fails_when_no_slave_is_left() {
     let mut lab = Lab::started(&BUSY.replace("\"grace\": 2", "\"grace\": 2, \"on_lost\": \"continue\""));
     lab.wait_for(&[("event", "spawned"), ("slave", "s1")]);
     for node in 1..lab.world.nodes.len() {
@@ -456,7 +457,7 @@ fn a_second_interrupt_gives_up_at_once_and_still_leaves_no_process_behind() {
 }
 
 #[test]
-fn a_slave_that_is_told_to_quit_leaves_nothing_behind_and_is_lost_to_the_run() {
+fn a_slave_that_is_asked_to_quit_leaves_nothing_and_is_lost_to_the_run() {
     let mut lab = Lab::started(BUSY);
     lab.wait_for(&[("event", "spawned"), ("slave", "s1")]);
     lab.world.signal(2, Signal::TERM);
@@ -479,7 +480,7 @@ fn slaves_that_are_started_before_the_controller_join_within_two_seconds() {
 }
 
 #[test]
-fn waiting_for_slaves_ends_with_who_is_missing() {
+fn the_wait_for_slaves_ends_with_the_names_of_the_missing() {
     let mut lab = Lab::prepared(TWO);
     lab.world.start(CONTROLLER);
     lab.world.start(1);
@@ -489,7 +490,7 @@ fn waiting_for_slaves_ends_with_who_is_missing() {
     assert!(why.contains("missing: s1") && !why.contains("s0"), "{why}");
 }
 
-/// A long command that another entry kills by its process id, once SIGUSR1 has poked the slave.
+/// A long command. Another entry kills it by its process id after a poke of the slave with SIGUSR1.
 const TORRENT: &str = r#"{
     "name": "torrent", "grace": 1,
     "end": { "trigger": "stop", "limit": "1min" },
@@ -507,7 +508,7 @@ const TORRENT: &str = r#"{
 }"#;
 
 #[test]
-fn the_torrent_example_pokes_notifies_and_stops_everybody() {
+fn the_torrent_example_pokes_notifies_and_stops_all_slaves() {
     let mut lab = Lab::started(TORRENT);
     let (code, summary) = lab.end();
     assert_eq!(code, 0, "{summary:#}");
@@ -566,7 +567,7 @@ fn a_slave_serves_run_after_run() {
 }
 
 #[test]
-fn a_full_disk_fails_the_run_and_says_so() {
+fn a_full_disk_fails_the_run_with_that_reason() {
     let mut lab = Lab::started(BUSY);
     lab.wait_for(&[("event", "spawned"), ("slave", "s1")]);
     lab.world.hosts[CONTROLLER].disk.full = true;
@@ -579,7 +580,7 @@ fn a_full_disk_fails_the_run_and_says_so() {
 }
 
 #[test]
-fn a_slave_that_dies_while_the_others_get_ready_may_come_back() {
+fn a_slave_that_dies_while_the_others_get_ready_may_return() {
     let mut lab = Lab::prepared(TWO);
     lab.world.start(CONTROLLER);
     lab.world.start(1);

@@ -1,5 +1,5 @@
-//! Controllers and slaves as services: their configuration files, what `--check` says, and what a service manager hears of
-//! them.
+//! Controllers and slaves as services: their configuration files, the output of `--check`, and their reports to a
+//! service manager.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,5 @@
-//! A controller that stays, three slaves, and people who hand it tests: their programs and the controller may die.
+//! A permanent controller, three slaves, and operators that submit tests. The operators' programs and the controller
+//! may die.
 
 #![forbid(unsafe_code)]
 
@@ -27,7 +28,7 @@ struct Service<'a> {
 
 impl<'a> Service<'a> {
     fn new(place: &'a Place, slaves: &[&str]) -> Service<'a> {
-        // Nobody else takes it in the moment in between, as far as anybody can tell.
+        // Probably no other process takes the port meanwhile.
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap().port();
         let mut service = Service { place, address: format!("127.0.0.1:{port}"), controller: None, slaves: Vec::new() };
         service.start();
@@ -66,7 +67,7 @@ impl<'a> Service<'a> {
         self.json(&["status"])
     }
 
-    /// Hands in a test, and gives the id of its run.
+    /// Submits a test, and returns the id of its run.
     fn hand_in(&self, file: &str) -> String {
         let said = self.ask(&["run", file, "--detach"]).run().exits_with(0).stdout;
         assert_eq!(said.lines().count(), 1, "the id alone: {said}");
@@ -96,7 +97,7 @@ impl<'a> Service<'a> {
     }
 }
 
-/// A test of these slaves; each says its name, and ends when the gate is there.
+/// A test of these slaves. Each prints its name, and ends when the gate exists.
 fn gated(place: &Place, name: &str, slaves: &[&str]) -> String {
     let gate = place.path(format!("gate-{name}"));
     let shell = format!("echo $ARETE_SLAVE; while [ ! -e {} ]; do sleep 0.02; done; echo done", gate.display());
@@ -115,7 +116,7 @@ fn open_gate(place: &Place, name: &str) {
     place.write(&format!("gate-{name}"), "");
 }
 
-/// The files below a directory and what they hold, without what tells of times, processes and addresses.
+/// The files below a directory with their contents, without the parts that depend on times, processes and addresses.
 fn files(directory: &Path) -> BTreeMap<PathBuf, String> {
     let (mut found, mut open) = (BTreeMap::new(), vec![directory.to_owned()]);
     while let Some(path) = open.pop() {
@@ -140,7 +141,7 @@ fn files(directory: &Path) -> BTreeMap<PathBuf, String> {
     found
 }
 
-/// Which events there were of each slave, in any order, but for those that depend on when a slave looks.
+/// The events of each slave, in any order, without those that depend on when a slave checks something.
 fn events_without_times(text: &str) -> String {
     let mut events: Vec<String> = text
         .lines()
@@ -153,7 +154,7 @@ fn events_without_times(text: &str) -> String {
 }
 
 #[test]
-fn the_relay_at_a_controller_is_as_the_relay_at_home() {
+fn the_relay_at_a_controller_has_the_results_of_a_local_run() {
     let place = Place::new("service-relay");
     let file = repository().join("examples/relay.json");
     let file = file.to_str().unwrap();
@@ -176,7 +177,7 @@ fn the_relay_at_a_controller_is_as_the_relay_at_home() {
 }
 
 #[test]
-fn runs_whose_slaves_are_free_go_on_at_once_and_others_wait_in_order() {
+fn runs_with_free_slaves_start_at_once_and_others_wait_in_order() {
     let place = Place::new("service-queue");
     let service = Service::new(&place, &["a", "b", "c"]);
     let long = service.hand_in(&gated(&place, "long", &["a", "b"]));
@@ -206,7 +207,7 @@ fn runs_whose_slaves_are_free_go_on_at_once_and_others_wait_in_order() {
 }
 
 #[test]
-fn who_comes_later_sees_a_run_from_its_beginning_and_gets_its_exit_status() {
+fn a_late_follower_sees_a_run_from_its_beginning_and_gets_its_exit_status() {
     let place = Place::new("service-attach");
     let service = Service::new(&place, &["a"]);
     let run = service.hand_in(&gated(&place, "seen", &["a"]));
@@ -265,7 +266,7 @@ fn a_run_does_not_notice_that_the_program_that_handed_it_in_was_killed() {
 }
 
 #[test]
-fn a_controller_that_is_killed_and_started_again_goes_on_and_so_does_who_follows() {
+fn a_restarted_controller_continues_its_runs_and_followers_continue_too() {
     let place = Place::new("service-controller");
     let mut service = Service::new(&place, &["a", "b"]);
     let mut client = service.ask(&["run", &gated(&place, "kept", &["a", "b"]), "--results", "kept"]).start();

@@ -1,4 +1,4 @@
-//! Signals: those that arete inherits and that it must hear, and those that it sends to what it runs.
+//! Signals: those that arete inherits and must receive, and those that it sends to its commands.
 
 #![forbid(unsafe_code)]
 
@@ -13,7 +13,7 @@ use rustix::process::Signal;
 /// Far less than the grace of these tests.
 const SOONER_THAN_THE_GRACE: Duration = Duration::from_secs(15);
 
-/// A test of one slave with these entries, whose grace is longer than anybody waits for.
+/// A test of one slave with these entries, and with a grace that is longer than the test.
 fn test(place: &Place, end: &str, entries: &str) {
     let text = format!(
         r#"{{ "name": "t", "end": {end}, "grace": "50s", "slaves": {{ "a": ["s"] }}, "schedules": {{ "s": [{entries}] }} }}"#
@@ -21,14 +21,14 @@ fn test(place: &Place, end: &str, entries: &str) {
     place.write("t.json", text);
 }
 
-/// arete, run by env(1), which ignores or blocks signals for it.
+/// arete, started by env(1), which ignores or blocks signals for it.
 fn arete_with<'a>(place: &'a Place, signals: &[&str], args: &[&str]) -> Program<'a> {
     let mut command = Command::new("env");
     command.args(signals).arg(env!("CARGO_BIN_EXE_arete")).args(args);
     place.program(command)
 }
 
-/// Whether env(1) can; says so when it cannot.
+/// Returns whether env(1) can do that. If not, prints that the test is skipped.
 fn env_can(test: &str) -> bool {
     let can = Command::new("env").args(["--ignore-signal=HUP", "--block-signal=HUP", "true"]).output();
     let can = can.is_ok_and(|output| output.status.success());
@@ -39,8 +39,8 @@ fn env_can(test: &str) -> bool {
 }
 
 #[test]
-fn a_run_goes_on_when_the_terminal_goes_that_nohup_has_it_ignore() {
-    if !env_can("a_run_goes_on_when_the_terminal_goes_that_nohup_has_it_ignore") {
+fn a_run_under_nohup_continues_when_its_terminal_is_closed() {
+    if !env_can("a_run_under_nohup_continues_when_its_terminal_is_closed") {
         return;
     }
     let place = Place::new("nohup");
@@ -56,15 +56,15 @@ fn a_run_goes_on_when_the_terminal_goes_that_nohup_has_it_ignore() {
 }
 
 #[test]
-fn commands_start_with_no_signal_ignored_or_blocked_whatever_arete_was_started_with() {
-    if !env_can("commands_start_with_no_signal_ignored_or_blocked_whatever_arete_was_started_with") {
+fn commands_start_with_no_signal_ignored_or_blocked_even_if_arete_did() {
+    if !env_can("commands_start_with_no_signal_ignored_or_blocked_even_if_arete_did") {
         return;
     }
     let place = Place::new("dispositions");
     let look = r#"{"name": "look", "at": 0, "shell": "grep -E '^Sig(Blk|Ign):' /proc/self/status"}"#;
     let own = r#"{"name": "quit", "at": 0, "shell": "kill -QUIT $$", "expect": ["QUIT"]}"#;
     test(&place, r#"{"idle": true, "limit": "1min"}"#, &format!("{look}, {own}"));
-    // All that can be: TSTP and the like too, and some of the real-time signals.
+    // All signals that can be blocked: TSTP and the like too, and some of the real-time signals.
     let ignored =
         "--ignore-signal=HUP,INT,QUIT,ABRT,USR1,USR2,PIPE,ALRM,TERM,CHLD,TSTP,TTIN,TTOU,XCPU,XFSZ,PWR,RTMIN+3,RTMAX";
     let blocked = "--block-signal=HUP,INT,QUIT,USR1,USR2,PIPE,ALRM,TERM,CHLD,XCPU,RTMIN+3";
@@ -74,8 +74,8 @@ fn commands_start_with_no_signal_ignored_or_blocked_whatever_arete_was_started_w
 }
 
 #[test]
-fn every_subcommand_that_stays_hears_the_signals_that_end_it_though_its_parent_blocked_them() {
-    if !env_can("every_subcommand_that_stays_hears_the_signals_that_end_it_though_its_parent_blocked_them") {
+fn every_long_subcommand_ends_at_a_signal_although_its_parent_blocked_it() {
+    if !env_can("every_long_subcommand_ends_at_a_signal_although_its_parent_blocked_it") {
         return;
     }
     let place = Place::new("blocked");
@@ -111,20 +111,20 @@ fn every_subcommand_that_stays_hears_the_signals_that_end_it_though_its_parent_b
     place.assert_nothing_left();
 }
 
-/// Whether a process has no handler for SIGTERM, so that a signal would end it before it has begun.
+/// Returns whether a process has no handler for SIGTERM, so that a signal would end it before it has begun.
 fn catches_nothing(status: &str) -> bool {
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or_default();
     u64::from_str_radix(caught.trim(), 16).is_ok_and(|caught| caught & (1 << (15 - 1)) == 0)
 }
 
-/// A command that stops itself, and says so when it hears SIGTERM after all.
+/// A command that stops itself, and prints a line if it receives SIGTERM nevertheless.
 fn stopped(name: &str, more: &str) -> String {
     let shell = format!("trap 'echo cleaned >> $ARETE_DIR/../cleaned-{name}; exit 0' TERM; kill -STOP $$; sleep 100");
     format!(r#"{{"name": "{name}", "at": 0, "shell": "{shell}" {more}}}"#)
 }
 
 #[test]
-fn what_has_stopped_hears_what_ends_it() {
+fn a_stopped_command_gets_the_signal_that_ends_it() {
     let place = Place::new("stopped");
     let away = "cat > away.sh <<'END'\ntrap 'echo cleaned > $ARETE_DIR/../cleaned-away; exit 0' TERM\nkill -STOP $$\nsleep 100\nEND\n\
                 setsid sh away.sh & while ! grep -q 'State:.T' /proc/$!/status; do sleep 0.01; done";
@@ -137,7 +137,7 @@ fn what_has_stopped_hears_what_ends_it() {
         away,
     ];
     test(&place, r#"{"duration": 3}"#, &entries.join(", "));
-    // --keep, because what has cleaned up says so where the slave works.
+    // --keep, because the command prints its line into a file in the slave's directory.
     let ended = place.arete(["run", "t.json", "--results", "results", "--keep"]).run().exits_with(1);
     assert!(ended.took < SOONER_THAN_THE_GRACE, "{:?}", ended.took);
     for name in ["killed", "late", "end", "away"] {
@@ -187,9 +187,9 @@ fn signals_are_named_as_people_name_them() {
 }
 
 #[test]
-fn a_command_that_asks_at_the_terminal_hears_at_once_that_there_is_none() {
+fn a_command_that_opens_the_terminal_fails_at_once() {
     if let Some(why) = missing(&["script"]) {
-        return skip("a_command_that_asks_at_the_terminal_hears_at_once_that_there_is_none", &why, Needed::InCi);
+        return skip("a_command_that_opens_the_terminal_fails_at_once", &why, Needed::InCi);
     }
     let place = Place::new("tty");
     let asks = r#"{"name": "asks", "at": 0, "shell": "if read answer </dev/tty; then exit 1; fi; ps -o tty= -p $$"}"#;

@@ -1,6 +1,6 @@
-//! Many seeds: random tests in a world where everything that can fail does.
+//! Many seeds: random tests in a world in which everything fails that can fail.
 //!
-//! `ARETE_SEEDS=N` runs so many seeds, `ARETE_SEED=S` replays one and prints its trace.
+//! `ARETE_SEEDS=N` runs N seeds, `ARETE_SEED=S` replays one and prints its trace.
 
 #![forbid(unsafe_code)]
 
@@ -55,7 +55,7 @@ use seeds::{Trial, seeds_or};
 use sweep::{Kind, Seen, Sweep};
 use world::World;
 
-/// How many seeds a plain `cargo test` runs.
+/// The usual number of seeds.
 const SEEDS: u64 = 5_000;
 
 impl Trial for Sweep {
@@ -130,7 +130,7 @@ mod the_world {
     }
 
     #[test]
-    fn what_is_said_until_it_is_answered_arrives_once_over_a_network_that_breaks() {
+    fn lines_that_are_repeated_until_answered_count_once_over_a_network_that_breaks() {
         for seed in 0..50 {
             let mut world = toy_world(seed);
             assert!(world.run_until(600 * SECOND, |world| world.nodes[1].exit == Some(0)), "seed {seed}");
@@ -157,7 +157,7 @@ mod the_world {
         (Ipv4Addr::BROADCAST, PORT).into()
     }
 
-    /// One that cries `goal` numbers from host 0, and silent ones on that host and each other.
+    /// One node that sends `goal` numbers from host 0, and silent ones on that host and on each other host.
     fn criers(seed: u64, hosts: usize, to: SocketAddr, goal: u64) -> (World, Vec<Heard<SocketAddr>>) {
         let mut world = World::new(seed, hosts);
         world.trace.on = true;
@@ -183,7 +183,7 @@ mod the_world {
         let (mut world, heard) = criers(1, 3, everybody(), 1_000);
         (world.network.datagrams.lost_one_in, world.network.datagrams.doubled_one_in) = (10, 10);
         world.run_for(30 * SECOND);
-        assert_eq!(numbers(&heard[0]), (1..=1_000).collect::<Vec<u64>>(), "who cries hears itself");
+        assert_eq!(numbers(&heard[0]), (1..=1_000).collect::<Vec<u64>>(), "a sender receives its own broadcast");
         assert_eq!(numbers(&heard[1]), numbers(&heard[0]));
         for heard in &heard[2..] {
             let got = numbers(heard);
@@ -200,7 +200,7 @@ mod the_world {
     }
 
     #[test]
-    fn a_datagram_to_one_host_is_heard_there_alone_and_by_nobody_who_is_cut_off() {
+    fn a_datagram_to_one_host_arrives_only_there_and_not_across_a_cut() {
         let (mut world, heard) = criers(2, 3, address_of(1, PORT), 300);
         world.network.datagrams.lost_one_in = 0;
         world.fault_at(SECOND, Fault::Partition(0, 1));
@@ -213,7 +213,7 @@ mod the_world {
     }
 
     #[test]
-    fn who_does_not_read_loses_datagrams_when_its_buffer_is_full() {
+    fn a_node_that_does_not_read_loses_datagrams_when_its_buffer_is_full() {
         let (mut world, heard) = criers(3, 2, everybody(), 500);
         world.network.datagrams = Default::default();
         world.network.datagrams.lost_one_in = 0;
@@ -237,17 +237,18 @@ mod the_world {
     }
 
     #[test]
-    fn a_machine_that_halts_because_it_cannot_write_has_said_nothing_of_that_turn() {
+    fn a_machine_that_halts_because_it_cannot_write_sends_nothing_in_that_turn() {
         let (mut world, heard) = criers(4, 2, everybody(), 500);
         world.fault_at(SECOND, Fault::DiskFull(0, true));
         world.run_for(10 * SECOND);
         assert_eq!((world.nodes[0].exit, world.nodes[0].printed.as_slice()), (Some(Crier::NO_DISK), &b"no disk"[..]));
         let written = world.hosts[0].disk.get("/said").map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         let last = numbers(&heard[1]).last().map(u64::to_string);
-        assert!(last.is_some() && last == written, "{last:?} was said and {written:?} written");
+        assert!(last.is_some() && last == written, "{last:?} was sent and {written:?} written");
     }
 
-    /// The words that arrive whole at host 1 when each has a connection of its own, and how many ended.
+    /// The words that arrive complete at host 1, each on a connection of its own, and the number of connections that
+    /// ended.
     fn messages(seed: u64, faults: &[(u64, Fault)]) -> (Vec<Vec<u8>>, usize) {
         let words: Vec<Vec<u8>> = (0..20).map(|nr| format!("word {nr} ").repeat(nr + 1).into_bytes()).collect();
         let (mut world, heard) = (World::new(seed, 2), Heard::default());
@@ -268,7 +269,7 @@ mod the_world {
     }
 
     #[test]
-    fn what_is_said_on_a_connection_that_is_closed_at_once_arrives_whole_and_then_the_end() {
+    fn the_bytes_of_a_connection_that_is_closed_at_once_arrive_whole_and_then_the_end() {
         for seed in 0..20 {
             let (whole, ended) = messages(seed, &[]);
             assert_eq!((whole.len(), ended), (20, 20), "seed {seed}");
@@ -276,7 +277,7 @@ mod the_world {
     }
 
     #[test]
-    fn a_partition_delays_what_is_said_on_a_connection_that_is_closed_at_once() {
+    fn a_partition_delays_the_bytes_of_a_connection_that_is_closed_at_once() {
         let cut = |until| [(0, Fault::Partition(0, 1)), (until, Fault::Heal(0, 1))];
         let (whole, ended) = messages(1, &cut(SECOND / 2));
         assert_eq!((whole.len(), ended), (20, 20), "it is tried again");
@@ -284,7 +285,7 @@ mod the_world {
     }
 
     #[test]
-    fn a_command_makes_an_output_of_its_input_and_is_told_of_its_token() {
+    fn a_command_gets_its_input_and_its_token() {
         let mut world = World::new(5, 1);
         let node = world.add_node("worker", 0, vec![], |_| Box::new(Worker("slow 300; append c")));
         world.start(node);

@@ -1,5 +1,5 @@
-//! Strangers get nothing: certificates on both sides between machines, a secret on one, and what a person is told whose
-//! certificates are wrong.
+//! Strangers get no access: certificates on both sides between machines, a secret on one machine, and the messages
+//! about wrong certificates.
 
 mod common;
 #[path = "strangers/figures.rs"]
@@ -25,7 +25,7 @@ use peer::{Identity, speak, until_closed};
 /// The slaves of the relay.
 const RUNNERS: [&str; 4] = ["judge", "runner1", "runner2", "runner3"];
 
-/// A controller of rooms on 127.0.0.1 with this directory for `--tls`; its address.
+/// A controller of rooms on 127.0.0.1 with this directory for `--tls`. Returns it with its address.
 fn controller<'a>(place: &'a Place, tls: &Path) -> (Running<'a>, String) {
     let mut running = place.arete(["controller", "--listen", "127.0.0.1:0", "--tls"]).arg(tls).start();
     running.wait_for_output("listening on ");
@@ -37,7 +37,7 @@ fn barrier<'a>(place: &'a Place, address: &str, name: &str) -> common::Program<'
     place.arete(["barrier", "b", "--count", "1", "--timeout", "5s", "--as", name, "--controller", address])
 }
 
-/// Copies a directory for `--tls`, as it is carried to another machine.
+/// Copies a directory for `--tls`, as to another machine.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a directory");
     for entry in fs::read_dir(from).expect("it is there").flatten() {
@@ -45,7 +45,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Waits for the end of a slave that keeps trying, and gives what it has said until it says `part`.
+/// Starts a slave that keeps trying, and waits until its output contains all of `parts`.
 fn slave_says(place: &Place, address: &str, name: &str, tls: &Path, parts: &[&str]) {
     let mut slave = place
         .arete(["slave", "--controller", address, "--once", "--name", name, "--dir"])
@@ -101,7 +101,7 @@ fn a_slave_and_a_client_act_under_the_names_of_their_certificates_alone() {
     run.wait_for_output("listening on ");
     let address = run.stdout().trim_start_matches("listening on ").split(',').next().expect("an address").to_owned();
 
-    // The program looks at its own certificate first.
+    // The program checks its own certificate first.
     let slave = place.arete(["slave", "--once", "--controller", &address, "--name", "node2", "--dir", "w", "--tls"]);
     slave
         .arg(&node1)
@@ -110,7 +110,7 @@ fn a_slave_and_a_client_act_under_the_names_of_their_certificates_alone() {
         .complains(&["it is for node1, 10.0.0.1 and not for node2", "pki issue DIR node2"]);
     barrier(&place, &address, "node2#a").arg("--tls").arg(&node1).run().exits_with(1).complains(&["not for node2"]);
 
-    // The controller does too, and does not rely on that.
+    // The controller checks it too, and does not rely on that.
     let identity = Identity::read(&node1);
     let hello = |name: &str| {
         format!("{{\"type\":\"hello\",\"protocol\":1,\"version\":\"x\",\"name\":\"{name}\",\"incarnation\":\"i\"}}\n")
@@ -129,7 +129,7 @@ fn a_slave_and_a_client_act_under_the_names_of_their_certificates_alone() {
         let said = speak(&address, &identity, &join(member));
         assert_eq!(said.contains("\"welcome\""), may, "{member}: {said}");
     }
-    // Whoever has a certificate may come as nobody.
+    // A client with a certificate may connect without a member's name.
     let nobody = join("x").replace(",\"member\":\"x\"", "");
     assert!(speak(&address, &identity, &nobody).contains("\"welcome\""));
     run.signal(rustix::process::Signal::INT);
@@ -138,7 +138,7 @@ fn a_slave_and_a_client_act_under_the_names_of_their_certificates_alone() {
 }
 
 #[test]
-fn who_has_no_good_certificate_is_told_why_at_both_ends() {
+fn both_ends_learn_why_a_certificate_is_not_valid() {
     let place = Place::new("tls-refused");
     let pki = Pki::new(&place);
     let (old, good, lost) = (place.path("old"), pki.machine("good"), place.path("lost"));
@@ -147,29 +147,29 @@ fn who_has_no_good_certificate_is_told_why_at_both_ends() {
     let (server, address) = controller(&place, &pki.controller(&["127.0.0.1"]));
     barrier(&place, &address, "good").arg("--tls").arg(&good).run().exits_with(0);
 
-    // Revoked, and it does not know.
+    // Revoked, and its own list does not have it.
     slave_says(&place, &address, "gone", &old, &["the other end has refused us: our certificate was revoked"]);
-    // Revoked, and it knows.
+    // Revoked, and its own list has it.
     let known = place.arete(["slave", "--controller", &address, "--name", "gone", "--dir", "w", "--tls"]);
     known.arg(place.path("lab/gone")).run().exits_with(1).complains(&["it was revoked", "issue a new one"]);
 
-    // A list that is said to be elsewhere, and is not: who is revoked must not be let in for that.
+    // The path of the list is wrong. A revoked machine must not be accepted for that reason.
     let astray = place.path("astray");
     copy(&good, &astray);
     fs::remove_file(astray.join("crl.pem")).expect("it has a list");
     std::os::unix::fs::symlink("/nowhere/crl.pem", astray.join("crl.pem")).expect("a link can be made");
     let listens = place.arete(["controller", "--listen", "127.0.0.1:0", "--tls"]).arg(&astray);
     listens.run().exits_with(1).complains(&["astray/crl.pem"]);
-    // The key of the authority is nobody else's.
+    // The key of the authority must be readable for its owner only.
     fs::set_permissions(place.path("lab/ca.key"), fs::Permissions::from_mode(0o644)).expect("it is ours");
     place.arete(["pki", "issue", "lab", "x"]).run().exits_with(1).complains(&["lab/ca.key", "chmod 600"]);
 
-    // Another authority: the one that the slave trusts is not the controller's.
+    // Another authority: the one that the slave trusts has not signed the controller's certificate.
     place.arete(["pki", "init", "other"]).run().exits_with(0);
     place.arete(["pki", "issue", "other", "good"]).run().exits_with(0);
     let other = place.path("other/good");
     slave_says(&place, &address, "good", &other, &["its certificate was signed by another authority than ours"]);
-    // It believes the controller, and the controller does not believe it.
+    // It trusts the controller, and the controller does not trust it.
     copy(&other, &lost);
     let both = [place.read("other/good/ca.pem"), place.read("lab/ca.pem")].concat();
     place.write("lost/ca.pem", both);
@@ -182,7 +182,7 @@ fn who_has_no_good_certificate_is_told_why_at_both_ends() {
         &["the other end has refused us: our certificate was signed by another"],
     );
 
-    // Dialled by an address that its certificate does not have.
+    // Connects to an address that is not in its certificate.
     let named = address.replace("127.0.0.1", "localhost");
     let words = ["its certificate is for controller, 127.0.0.1 and not for localhost", "--address localhost"];
     slave_says(&place, &named, "good", &good, &words);
@@ -194,7 +194,7 @@ fn who_has_no_good_certificate_is_told_why_at_both_ends() {
     let plain_address = plain.stdout().trim_start_matches("listening on ").trim().to_owned();
     slave_says(&place, &plain_address, "good", &good, &["the other end does not speak TLS", "--tls DIR to both"]);
 
-    // Whose time is up is told once more why there was no connection, and not that it is the controller's fault.
+    // If the time is up, the program repeats why there was no connection, and does not blame the controller.
     let args = ["barrier", "up", "--as", "good", "--count", "2", "--timeout", "1s", "--controller", &named, "--tls"];
     let last = place.arete(args).arg(&good).run().exits_with(6).stderr;
     let last = last.lines().last().unwrap_or_default();
@@ -203,7 +203,7 @@ fn who_has_no_good_certificate_is_told_why_at_both_ends() {
         "{last}"
     );
 
-    // No certificate at all: told so, and logged.
+    // No certificate at all: the peer gets the reason, and it is logged.
     let said = until_closed(&address, &Identity::read(&good).without_certificate());
     assert!(said.contains("CertificateRequired"), "{said}");
     wait_for(SOON, "the controller to say all that", || {
@@ -215,7 +215,7 @@ fn who_has_no_good_certificate_is_told_why_at_both_ends() {
 }
 
 #[test]
-fn a_certificate_out_of_its_time_is_told_with_the_time_and_the_clock() {
+fn the_message_about_an_expired_certificate_has_its_time_and_the_clock() {
     let place = Place::new("tls-times");
     let pki = Pki::new(&place);
     let good = pki.machine("good");
@@ -228,7 +228,7 @@ fn a_certificate_out_of_its_time_is_told_with_the_time_and_the_clock() {
         let slave = place.arete(["slave", "--controller", "127.0.0.1:1", "--name", name, "--dir", "w", "--tls"]);
         slave.arg(&dir).run().exits_with(1).complains(&words);
     }
-    // A controller's, seen by a slave; a slave's, seen by a controller.
+    // A controller's certificate, seen by a slave, and a slave's, seen by a controller.
     let server = pki.controller(&["127.0.0.1"]);
     let expired = Identity::read(&place.path("lab/old"));
     let (running, address) = controller(&place, &server);

@@ -1,4 +1,4 @@
-//! Controllers are killed at random instants and started again, and nothing that was done is lost or done twice.
+//! Controllers are killed at random instants and restarted. Nothing is lost, and nothing is done twice.
 
 mod common;
 
@@ -16,16 +16,16 @@ use serde_json::{Value, json};
 /// How often the controller of the run is killed.
 const KILLS: usize = 100;
 
-/// How often the controller of rooms is.
+/// How often the controller of rooms is killed.
 const KILLS_OF_ROOMS: usize = 40;
 
-/// How long it lives at most, in milliseconds: sometimes too short for anything.
+/// The longest life of a controller, in milliseconds. A short one is too short for any work.
 const LIVES: u64 = 600;
 
-/// For all that a test does.
+/// The limit on the time of a test.
 const DEADLINE: Duration = Duration::from_secs(170);
 
-/// Numbers that differ from run to run: what is tested must hold whenever the blow falls.
+/// Numbers that differ from run to run, because the kill may come at any moment.
 struct Chance(u64);
 
 impl Chance {
@@ -43,7 +43,7 @@ impl Chance {
     }
 }
 
-/// A port that the system gives to nobody who does not ask for it.
+/// A port that the system does not give to programs which bind any port.
 fn port(chance: &mut Chance) -> u16 {
     loop {
         let port = 15_000 + chance.below(10_000) as u16;
@@ -53,7 +53,7 @@ fn port(chance: &mut Chance) -> u16 {
     }
 }
 
-/// Kills what `start` starts, again and again; the last life goes on.
+/// Kills the program that `start` starts, again and again. Returns the last one, which continues.
 fn killed_again_and_again<'a>(
     first: Running<'a>,
     times: usize,
@@ -71,7 +71,8 @@ fn killed_again_and_again<'a>(
     controller
 }
 
-/// What each of three does, `place` being a file that says that it is enough: `i` counts what it did. `options` say where.
+/// The script of each of three members. It stops when the file `stop` exists. It counts its meetings in `i`. `options`
+/// name the room and the member.
 fn script(stop: &str, options: &str) -> String {
     format!(
         "i=0; while :; do i=$((i+1)); \
@@ -85,7 +86,7 @@ fn script(stop: &str, options: &str) -> String {
     )
 }
 
-/// The rounds that one has seen: all of them, once, and how many.
+/// The number of rounds that a member has seen. Fails if one is missing or repeated.
 fn rounds(text: &str) -> usize {
     let numbers: Vec<usize> =
         text.lines().map(|line| line.split(' ').next().and_then(|nr| nr.parse().ok()).expect("a number")).collect();
@@ -94,7 +95,7 @@ fn rounds(text: &str) -> usize {
 }
 
 #[test]
-fn a_run_whose_controller_is_killed_a_hundred_times_comes_to_the_end_it_would_have_had() {
+fn a_run_with_a_hundred_kills_of_its_controller_ends_as_without_them() {
     let place = Place::new("killed");
     let mut chance = Chance::new();
     let (stop, listen) = (place.path("stop"), format!("127.0.0.1:{}", port(&mut chance)));
@@ -133,7 +134,7 @@ fn a_run_whose_controller_is_killed_a_hundred_times_comes_to_the_end_it_would_ha
     println!("{rounds} rounds");
     assert_eq!(summary["triggers"]["tick"]["notified"], 3 * rounds);
     for slave in ["s1", "s2", "s3"] {
-        assert_eq!(place.read(format!("r/{slave}/went.out")), "went\n", "a trigger is told once");
+        assert_eq!(place.read(format!("r/{slave}/went.out")), "went\n", "a trigger fires once");
         assert_eq!(place.read(format!("r/{slave}/after.out")), "after\n");
     }
     let events = place.events("r");
@@ -200,11 +201,11 @@ fn a_run_that_had_started_its_slaves_itself_ends_with_its_controller_and_leaves_
     place.assert_nothing_left();
     place.assert_no_temporary_files();
     let again = place.arete(["run", "--resume", "r"]).run().exits_with(7);
-    assert_eq!(again.stdout.lines().last(), ended.stdout.lines().last(), "it says so again");
+    assert_eq!(again.stdout.lines().last(), ended.stdout.lines().last(), "it repeats the verdict");
 }
 
 #[test]
-fn a_run_that_is_over_says_so_again_and_touches_nothing_that_its_ledger_names() {
+fn a_run_that_is_over_repeats_its_verdict_and_leaves_the_processes_in_its_ledger_alone() {
     let place = Place::new("over");
     let test = json!({
         "name": "short", "end": { "idle": true, "limit": 20 },
@@ -222,20 +223,20 @@ fn a_run_that_is_over_says_so_again_and_touches_nothing_that_its_ledger_names() 
         let named = format!("{}{:?}{}", &ledger[..at], place.path(name), &ledger[end..]);
         place.write("r/state.jsonl", &named);
         place.arete(["run", "--resume", "r"]).run().exits_with(1);
-        // The end is missing, and the name or the mode is not that of a directory that arete makes.
+        // The end is missing, or the name or the mode differs from that of a directory that arete makes.
         let cut = named.trim_end().rfind('\n').expect("it has lines") + 1;
-        fs::remove_file(place.path("r/summary.json")).expect("it is there");
+        fs::remove_file(place.path("r/summary.json")).expect("it exists");
         place.write("r/state.jsonl", &named[..cut]);
         place.arete(["run", "--resume", "r"]).run().exits_with(1);
         assert_eq!(place.read(format!("{name}/kept")), "precious");
     }
-    // What has ended by its summary, but not by its ledger, is damaged.
+    // A run that has ended according to its summary, but not to its ledger, is damaged.
     place.write("r/state.jsonl", &ledger[..ledger.trim_end().rfind('\n').expect("it has lines") + 1]);
     place.arete(["run", "--resume", "r"]).run().exits_with(7).complains(&["--resume r", "summary.json"]);
 }
 
 #[test]
-fn what_cannot_be_gone_on_with_is_said_and_where() {
+fn a_run_that_cannot_continue_is_reported_with_the_place() {
     let place = Place::new("wrong");
     let resume = |dir: &str| place.arete(["run", "--resume", dir]).run();
     fs::create_dir(place.path("empty")).expect("a directory can be made");
@@ -260,7 +261,7 @@ fn what_cannot_be_gone_on_with_is_said_and_where() {
     controller.wait_for_output("listening on");
     let second = place.arete(["controller", "--listen", "127.0.0.1:0", "--state-dir", "state"]).run();
     second.exits_with(1).complains(&["--state-dir state", "another controller"]);
-    fs::remove_file(place.path("state/state.jsonl")).expect("it is there");
+    fs::remove_file(place.path("state/state.jsonl")).expect("it exists");
     let address = controller.stdout().trim().rsplit(' ').next().expect("it says where").to_owned();
     place.arete(["trigger", "create", "t", "5", "--controller", &address, "--timeout", "2s"]).run();
     controller.wait().exits_with(1).complains(&["state/state.jsonl", "another program has removed or replaced it"]);
@@ -268,8 +269,8 @@ fn what_cannot_be_gone_on_with_is_said_and_where() {
     controller.wait_for_output("listening on");
     drop(controller);
     resume("state").exits_with(2).complains(&["--resume state", "arete controller --state-dir"]);
-    // A controller that died while it wrote is not kept from starting.
-    let mut file = fs::File::options().append(true).open(place.path("state/state.jsonl")).expect("it is there");
+    // A controller starts although the previous one died while it wrote.
+    let mut file = fs::File::options().append(true).open(place.path("state/state.jsonl")).expect("it exists");
     file.write_all(b"[17,[{\"cre").expect("it can be written");
     drop(file);
     let mut controller = place.arete(["controller", "--listen", "127.0.0.1:0", "--state-dir", "state"]).start();
@@ -277,7 +278,7 @@ fn what_cannot_be_gone_on_with_is_said_and_where() {
 }
 
 #[test]
-fn a_ledger_that_is_longer_than_the_memory_is_gone_through_and_its_time_line_is_mended() {
+fn a_ledger_longer_than_the_memory_is_read_and_its_time_line_is_completed() {
     const WARNINGS: usize = 40_000;
     let place = Place::new("long");
     let test = json!({
@@ -300,15 +301,15 @@ fn a_ledger_that_is_longer_than_the_memory_is_gone_through_and_its_time_line_is_
     (0..WARNINGS).for_each(|seq| file.write_all(report(seq).as_bytes()).expect("it can be written"));
     file.write_all(end.as_bytes()).expect("it can be written");
     drop(file);
-    fs::remove_file(place.path("r/summary.json")).expect("it is there");
+    fs::remove_file(place.path("r/summary.json")).expect("it exists");
     let mut bounded = Command::new("sh");
     bounded.args(["-c", "ulimit -v 100000; exec \"$0\" run --resume r", env!("CARGO_BIN_EXE_arete")]);
     bounded.current_dir(place.dir());
     place.program(bounded).deadline(DEADLINE).run().exits_with(0);
     assert_eq!(place.count("r", "warning"), WARNINGS);
     assert_eq!(place.count("r", "ended"), 1);
-    // Once more, now that it is there and right: nothing of it is written again.
-    let modified = || fs::metadata(place.path("r/events.jsonl")).and_then(|it| it.modified()).expect("it is there");
+    // The same again, when the files are complete: none is written again.
+    let modified = || fs::metadata(place.path("r/events.jsonl")).and_then(|it| it.modified()).expect("it exists");
     let was = modified();
     place.arete(["run", "--resume", "r"]).deadline(DEADLINE).run().exits_with(0);
     assert_eq!(modified(), was);

@@ -1,4 +1,4 @@
-//! The original example, word for word: eight BitTorrent clients download a file, tell when they have it, and are
+//! The original example, word for word: eight BitTorrent clients download a file, report when they have it, and are
 //! stopped when all have it. Tracker, seeder and clients are real programs.
 
 #![forbid(unsafe_code)]
@@ -16,10 +16,10 @@ use common::{Lab, Needed, Place, Running, is_root, missing, repository, skip};
 
 const CLIENTS: usize = 8;
 
-/// Longer than the test file's own limit, so that arete says what is wrong.
+/// Longer than the test file's own limit, so that arete reports the failure.
 const DEADLINE: Duration = Duration::from_secs(150);
 
-/// Where the controller listens.
+/// The address of the controller.
 const PORT: u16 = 4711;
 
 fn client(nr: usize) -> String {
@@ -30,7 +30,7 @@ fn example() -> String {
     fs::read_to_string(repository().join("examples/torrent.json")).expect("the example is there")
 }
 
-/// Waits for controller and slaves, and holds the run against what the example promises.
+/// Waits for the controller and the slaves, and compares the run with the promises of the example.
 fn judge(place: &Place, swarm: Swarm, controller: Running, slaves: Vec<Running>) {
     let ended = controller.wait().exits_with(0);
     slaves.into_iter().for_each(|slave| drop(slave.wait().exits_with(0)));
@@ -85,7 +85,7 @@ fn eight_clients_in_eight_namespaces_download_a_file_and_are_stopped_together() 
     judge(&place, swarm, controller, slaves);
 }
 
-/// The user `nobody`, or whoever runs the tests.
+/// The user `nobody`, or the user who runs the tests.
 fn as_ordinary_user(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);
@@ -104,14 +104,14 @@ fn eight_clients_of_an_ordinary_user_on_one_machine_do_the_same() {
     let place = Place::new("user");
     let address = |nr: usize| Ipv4Addr::new(127, 0, 77, u8::try_from(nr).expect("few addresses"));
     let swarm = Swarm::start(&place, address(101), address(102), |_, program| Command::new(program));
-    // The clients share one machine, so each takes an address of its own; the rest is the example.
+    // The clients share one machine, so each uses an address of its own. The rest is the example.
     let test_file = example().replace("ctorrent -X", "ctorrent -i $ADDRESS -I $ADDRESS -X");
     assert!(test_file.contains("$ADDRESS"), "the example starts ctorrent in another way");
     place.write("torrent.json", test_file);
     // The build's directory may be closed to other users.
     let arete = place.path("arete");
     fs::copy(env!("CARGO_BIN_EXE_arete"), &arete).expect("the program can be copied");
-    place.give_to_everybody();
+    place.make_writable_for_all();
 
     let listen = format!("{}:{PORT}", address(100));
     let mut command = as_ordinary_user(&arete);

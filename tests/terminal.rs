@@ -1,4 +1,4 @@
-//! What a person at a terminal sees of a run or a ring, and does to it.
+//! A run or a ring on a terminal: the output, and the keys.
 
 #![forbid(unsafe_code)]
 
@@ -6,7 +6,7 @@ mod common;
 
 use common::{Needed, Place, Program, SOON, missing, python, repository, skip};
 
-/// Runs `arete run` on a terminal; `mood` says what the person there does, see `common/pty.py`.
+/// Runs `arete run` on a terminal. `mood` selects what the person there does, see `common/pty.py`.
 fn on_a_terminal<'a>(place: &'a Place, size: &str, mood: &str, args: &[&str]) -> Program<'a> {
     arete_on_a_terminal(place, size, mood, "run", args)
 }
@@ -18,7 +18,7 @@ fn arete_on_a_terminal<'a>(place: &'a Place, size: &str, mood: &str, subcommand:
     place.program(command)
 }
 
-/// What stands on an endless screen after all this has been shown. Knows what arete uses of a terminal, and no more.
+/// The content of an endless screen after this output. It knows only the control sequences that arete uses.
 #[track_caller]
 fn screen(shown: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
@@ -53,7 +53,7 @@ fn put(text: &str, lines: &mut Vec<String>, at: &mut usize) {
     }
 }
 
-/// Whether a test can be done; says so when it cannot.
+/// Returns whether a test is possible. If not, prints that it is skipped.
 fn is_possible(test: &str) -> bool {
     let missing = missing(&["python3"]);
     if let Some(why) = &missing {
@@ -66,7 +66,7 @@ fn relay() -> String {
     repository().join("examples/relay.json").display().to_string()
 }
 
-/// A picture has been drawn, and nothing of it stands there any more; the summary does.
+/// A picture was drawn and removed completely, and the summary is on the screen.
 #[track_caller]
 fn assert_drawn_and_erased(shown: &str) {
     let drawn = shown.matches("slaves connected").count();
@@ -79,8 +79,8 @@ fn assert_drawn_and_erased(shown: &str) {
 }
 
 #[test]
-fn the_picture_is_drawn_and_gone_in_the_end() {
-    if !is_possible("the_picture_is_drawn_and_gone_in_the_end") {
+fn the_picture_is_drawn_and_removed_in_the_end() {
+    if !is_possible("the_picture_is_drawn_and_removed_in_the_end") {
         return;
     }
     let place = Place::new("picture");
@@ -91,8 +91,8 @@ fn the_picture_is_drawn_and_gone_in_the_end() {
 }
 
 #[test]
-fn who_wants_no_colours_gets_none() {
-    if !is_possible("who_wants_no_colours_gets_none") {
+fn colours_can_be_turned_off() {
+    if !is_possible("colours_can_be_turned_off") {
         return;
     }
     let place = Place::new("no-color");
@@ -132,8 +132,8 @@ fn ctrl_c_typed_at_the_terminal_ends_the_run_in_order() {
 }
 
 #[test]
-fn a_terminal_that_nobody_reads_does_not_stop_the_run() {
-    if !is_possible("a_terminal_that_nobody_reads_does_not_stop_the_run") {
+fn a_terminal_without_a_reader_does_not_stop_the_run() {
+    if !is_possible("a_terminal_without_a_reader_does_not_stop_the_run") {
         return;
     }
     let place = Place::new("unread");
@@ -156,7 +156,7 @@ fn the_demo_of_the_ring_is_a_table_until_ctrl_c_is_typed() {
         arete_on_a_terminal(&place, "100x30", "interrupt:: 3.14159", "ring", &args).run().exits_with(130).stdout;
     let screen = screen(&ended);
     let title: Vec<_> = screen.iter().filter(|line| line.starts_with("token ")).collect();
-    assert!(title.len() == 1 && title[0].contains(": 3.14159"), "the table stands there once: {screen:#?}");
+    assert!(title.len() == 1 && title[0].contains(": 3.14159"), "the table is on the screen once: {screen:#?}");
     for node in 1..=3 {
         let row = screen.iter().filter(|line| line.contains("  127.0.") && line.starts_with(&format!("node{node}")));
         assert_eq!(row.count(), 1, "{screen:#?}");

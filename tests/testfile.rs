@@ -1,5 +1,5 @@
-//! The test file, from outside: the examples are valid, every problem is found at its place, and the JSON Schema agrees
-//! with the parser.
+//! The test file, from outside: the examples are valid, every problem is found at its place, and the JSON Schema
+//! agrees with the parser.
 
 #![forbid(unsafe_code)]
 
@@ -32,7 +32,7 @@ use bad_ready::OF_READY;
 use bad_slaves::OF_SLAVES;
 use serde_json::Value;
 
-/// Ships every file but `missing`.
+/// Ships every file except `missing`.
 fn ship(path: &str) -> Result<Shipped, String> {
     match path {
         "missing" => Err("no such file".to_owned()),

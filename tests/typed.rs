@@ -1,5 +1,5 @@
-//! What people type, and where what they are told is printed: standard output that takes nothing, terminals that obey nothing,
-//! addresses that nobody can reach, values that are almost JSON.
+//! Typed mistakes, and the streams on which messages are printed: standard output that is full, terminals without
+//! control sequences, unreachable addresses, values that are almost JSON.
 
 #![forbid(unsafe_code)]
 
@@ -20,7 +20,7 @@ const TEST: &str = r#"{
 }
 "#;
 
-/// A controller that takes tests, and where it listens.
+/// A controller that takes tests, and its address.
 fn controller(place: &Place) -> (Running<'_>, String) {
     let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
     let address = format!("127.0.0.1:{port}");
@@ -31,7 +31,7 @@ fn controller(place: &Place) -> (Running<'_>, String) {
     (controller, address)
 }
 
-/// Runs `arete WORDS` by a shell, with `redirect` behind it.
+/// Runs `arete WORDS` in a shell, followed by `redirect`.
 fn by_shell<'a>(place: &'a Place, words: &str, redirect: &str) -> common::Program<'a> {
     let mut command = Command::new("bash");
     let arete = env!("CARGO_BIN_EXE_arete");
@@ -39,7 +39,7 @@ fn by_shell<'a>(place: &'a Place, words: &str, redirect: &str) -> common::Progra
     place.program(command)
 }
 
-/// Every command that prints, at a controller, a test file, a lab of certificates and a results directory that are there.
+/// Every command that prints, with an existing controller, test file, directory of certificates, and results.
 fn that_print(address: &str) -> Vec<String> {
     let there = format!("--controller {address}");
     let own = [
@@ -86,7 +86,7 @@ fn that_print(address: &str) -> Vec<String> {
     own.iter().map(|words| (*words).to_owned()).chain(at_controller).collect()
 }
 
-/// What the commands of [`that_print`] need.
+/// Makes everything that the commands of [`that_print`] need.
 fn prepare(place: &Place, address: &str) {
     place.write("t.json", TEST);
     place.arete(["pki", "init", "lab"]).run().exits_with(0);
@@ -98,7 +98,7 @@ fn prepare(place: &Place, address: &str) {
 }
 
 #[test]
-fn what_cannot_be_printed_is_a_failure_of_every_command() {
+fn every_command_fails_if_it_cannot_print() {
     let place = Place::new("full-output");
     let (_controller, address) = controller(&place);
     let slave = ["slave", "--controller", &address, "--name", "a", "--dir", "slave"];
@@ -113,7 +113,7 @@ fn what_cannot_be_printed_is_a_failure_of_every_command() {
 }
 
 #[test]
-fn a_reader_that_has_left_is_no_failure_of_any_command() {
+fn no_command_fails_because_its_reader_has_left() {
     let place = Place::new("left");
     let (_controller, address) = controller(&place);
     let slave = ["slave", "--controller", &address, "--name", "a", "--dir", "slave"];
@@ -127,7 +127,7 @@ fn a_reader_that_has_left_is_no_failure_of_any_command() {
 }
 
 #[test]
-fn a_page_of_the_manual_that_cannot_be_printed_is_a_failure_whatever_shows_it() {
+fn a_page_of_the_manual_that_cannot_be_printed_is_a_failure_of_every_pager() {
     let place = Place::new("page");
     let ended = by_shell(&place, "help run", ">/dev/full").run().exits_with(1);
     assert!(ended.stderr.contains("cannot write to standard output"), "{}", ended.stderr);
@@ -157,7 +157,7 @@ fn a_terminal_that_may_not_obey_gets_plain_lines() {
 }
 
 #[test]
-fn an_address_that_nobody_can_reach_is_wrong_usage_wherever_it_is_written() {
+fn an_unreachable_address_is_wrong_usage_in_every_option() {
     let place = Place::new("never");
     place.write("t.json", TEST);
     let hopeless = [
@@ -179,7 +179,7 @@ fn an_address_that_nobody_can_reach_is_wrong_usage_wherever_it_is_written() {
         wrong(&["slave", "--check", "--controller", address, "--insecure"]);
         place.write("slave.json", format!("{{\"controller\": {address:?}, \"insecure\": true}}"));
         wrong(&["slave", "--config", "slave.json", "--name", "a", "--dir", "d"]);
-        // A path is a socket where operators ask.
+        // A path is a socket for operators.
         if !address.contains('/') {
             wrong(&["status", "--controller", address, "--insecure"]);
             wrong(&["run", "t.json", "--controller", address, "--insecure"]);
@@ -211,7 +211,7 @@ fn an_address_with_a_zone_is_dialled_and_listened_at() {
 }
 
 #[test]
-fn a_run_that_listens_says_its_id_for_members_and_a_slave_that_has_served_it_says_nothing_of_trying_again() {
+fn a_run_that_listens_prints_its_id_and_its_slave_prints_no_retry_after_it() {
     let place = Place::new("id");
     let test = TEST.replace("echo done", "arete barrier b --count 2");
     place.write("t.json", test.replace("\"slaves\"", "\"guests\": [\"outside\"], \"slaves\""));
@@ -234,7 +234,7 @@ fn a_run_that_listens_says_its_id_for_members_and_a_slave_that_has_served_it_say
 }
 
 #[test]
-fn what_is_almost_json_is_passed_on_as_a_text_with_a_warning_that_names_the_place() {
+fn a_value_that_is_almost_json_is_sent_as_text_with_a_warning_that_names_the_place() {
     let place = Place::new("almost");
     let (_controller, address) = controller(&place);
     place.write("value.json", "{\n  \"x\": 1,\n}\n");

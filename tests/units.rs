@@ -1,4 +1,4 @@
-//! The units of systemd: free of mistakes, and as tight as they claim to be.
+//! The units of systemd: they have no mistakes, and are as restricted as they claim.
 
 #![forbid(unsafe_code)]
 
@@ -10,13 +10,13 @@ use std::process::Command;
 
 use common::{Needed, Place, missing, repository, skip};
 
-/// The most that `systemd-analyze security` may find open, in tenths: the controller needs no more than the network.
+/// The highest exposure in `systemd-analyze security`, in tenths: the controller needs only the network.
 const CONTROLLER_EXPOSURE: u32 = 15;
 
-/// What running other people's commands leaves open; each line of it says why in the unit.
+/// The exposure of a unit that runs commands of others. The unit has a reason for each setting.
 const SLAVE_EXPOSURE: u32 = 30;
 
-/// The units in a directory of the test, with the program where it is.
+/// Copies the units to a directory of the test, with the path of the program.
 fn units(place: &Place) -> Vec<PathBuf> {
     let directory = fs::read_dir(repository().join("systemd")).expect("the units lie in systemd/");
     let files = directory.flatten().map(|entry| entry.path()).filter(|path| path.is_file());
@@ -42,13 +42,13 @@ fn the_service_manager_finds_nothing_to_complain_about() {
     assert_eq!(units.len(), 3, "{units:?}");
     let output =
         Command::new("systemd-analyze").args(["verify", "--man=no"]).args(&units).output().expect("it can be run");
-    // An unknown key is said, and no failure.
+    // An unknown key is reported, but does not fail.
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     let own: Vec<_> = said.lines().filter(|line| line.contains("arete")).collect();
     assert!(output.status.success() && own.is_empty(), "{}: {said}", output.status);
 }
 
-/// Fails the test when more of the system is open to a unit than `exposure`.
+/// Fails the test if the exposure of a unit is higher than `exposure`.
 #[track_caller]
 fn assert_tight(test: &str, unit: &str, exposure: u32) {
     if let Some(why) = missing(&["systemd-analyze"]) {
@@ -75,7 +75,7 @@ fn the_slave_is_exposed_no_more_than_commands_need() {
     assert_tight("the_slave_is_exposed_no_more_than_commands_need", "arete-slave.service", SLAVE_EXPOSURE);
 }
 
-/// The settings of a section, comments left out.
+/// The settings of a section, without comments.
 fn settings(text: &str) -> Vec<(&str, &str)> {
     let lines = text.lines().filter(|line| !line.starts_with(['#', '[']));
     lines.filter_map(|line| line.split_once('=')).collect()

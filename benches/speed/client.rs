@@ -1,6 +1,7 @@
-//! The client process: holds all connections to one server, plays the slaves or the members, and takes the times.
+//! The client process: it holds all connections to one server, plays the slaves or the members, and measures the
+//! times.
 //!
-//! It does what the lines on its standard input say, and answers each with one line.
+//! It reads commands from standard input, one a line, and answers each with one line.
 
 mod barrier;
 mod sync;
@@ -18,27 +19,27 @@ use crate::speech::{self, Kind, Play, Speech};
 
 pub use trigger::IN_FLIGHT;
 
-/// How many connections are made before they must have been accepted, so that the server's queue of them never
-/// overflows.
+/// The number of connections that are made before they must have been accepted. A larger number overflows the server's
+/// queue.
 const CONNECT_BATCH: usize = 64;
 
-/// How long any answer may take.
+/// The limit on the wait for any answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How much one read takes at most, in bytes.
+/// The largest read, in bytes.
 const READ_MAX: usize = 64 * 1024;
 
 struct Peer {
     stream: TcpStream,
     index: usize,
-    /// The piece of a line that has not ended yet.
+    /// The beginning of a line that has not ended yet.
     partial: Vec<u8>,
-    /// In the throughput rows: how many notifies it has said, and how many were answered.
+    /// For the throughput rows: how many notifies were sent, and how many were answered.
     sent: u64,
     answered: u64,
-    /// The last round whose `triggered`, verdict or map it heard.
+    /// The last round for which the peer received `triggered`, the verdict or the map.
     round: u64,
-    /// The run that it was given a part of.
+    /// The run for which the peer has a part.
     run: Option<String>,
 }
 
@@ -51,7 +52,7 @@ struct Client {
     begin: Instant,
 }
 
-/// `client SERVER ADDRESS CONNECTIONS MEMBERS PLAY`: connects, then obeys.
+/// `client SERVER ADDRESS CONNECTIONS MEMBERS PLAY`: connects, then executes commands.
 pub fn main(words: &[&str]) -> io::Result<()> {
     let [kind, address, connections, members, play] = words else { return Err(io::ErrorKind::InvalidInput.into()) };
     let kind = Kind::from_name(kind).ok_or(io::ErrorKind::InvalidInput)?;
@@ -111,7 +112,7 @@ impl Client {
         }
         match self.speech.kind {
             Kind::Arete if self.speech.play.is_run() => self.get_ready(),
-            // Who publishes; a subscriber may not.
+            // The publisher. A Redis subscriber cannot publish.
             Kind::Redis if self.speech.play == Play::Fan => self.connect_one(address),
             _ => Ok(()),
         }
@@ -143,7 +144,7 @@ impl Client {
         })
     }
 
-    /// Plays a slave until the run has started: says that it is ready, and waits for the start's instant.
+    /// Plays a slave until the run has started: reports that it is ready, and waits until the start instant.
     fn get_ready(&mut self) -> io::Result<()> {
         self.ping()?;
         let count = self.peers.len();
@@ -189,7 +190,7 @@ impl Client {
         Ok(())
     }
 
-    /// Keeps the connections alive. Only arete wants that.
+    /// Keeps the connections alive. Only arete requires it.
     fn ping(&mut self) -> io::Result<()> {
         if self.speech.kind != Kind::Arete {
             return Ok(());
@@ -206,7 +207,7 @@ impl Client {
         })
     }
 
-    /// Hears lines until `each` says that it has heard what it waits for.
+    /// Reads lines until `each` returns that it is done.
     fn until(&mut self, what: &str, mut each: impl FnMut(&mut Peer, &[u8]) -> io::Result<bool>) -> io::Result<()> {
         let checks = self.speech.kind == Kind::Arete || self.speech.play == Play::Late;
         self.read_until(what, |peer, bytes| {
@@ -219,7 +220,7 @@ impl Client {
         })
     }
 
-    /// Reads bytes until `each` says that it has got what it waits for. What else came with the last of it is read too.
+    /// Reads bytes until `each` returns that it is done. The last read may contain more than `each` waited for.
     fn read_until(&mut self, what: &str, mut each: impl FnMut(&mut Peer, &[u8]) -> io::Result<bool>) -> io::Result<()> {
         loop {
             let mut done = false;
@@ -241,7 +242,7 @@ impl Client {
     }
 }
 
-/// Reads what has come on one connection.
+/// Reads the available bytes of one connection.
 fn hear(
     peer: &mut Peer,
     buffer: &mut [u8],
@@ -262,7 +263,7 @@ fn hear(
     }
 }
 
-/// Cuts what has come on one connection into lines.
+/// Splits the received bytes of one connection into lines.
 fn lines(
     peer: &mut Peer,
     mut rest: &[u8],
@@ -284,7 +285,7 @@ fn lines(
     Ok(done)
 }
 
-/// Takes the run's id from a prepare; says whether the line is one.
+/// Takes the run's id from a `prepare` line. Returns whether the line is one.
 fn take_run(peer: &mut Peer, line: &[u8]) -> bool {
     if !line.starts_with(b"{\"type\":\"prepare\"") {
         return false;
@@ -295,7 +296,7 @@ fn take_run(peer: &mut Peer, line: &[u8]) -> bool {
     peer.run.is_some()
 }
 
-/// Shows a controller that asks for it that the peer is alive; one that turns the peer away says why.
+/// Answers a check with a sign of life. Fails with the reason if the controller sends `bye`.
 fn answer_check(peer: &mut Peer, line: &[u8]) -> io::Result<bool> {
     if line.starts_with(b"{\"type\":\"bye\"") {
         return Err(Error::other(String::from_utf8_lossy(line)));

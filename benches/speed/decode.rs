@@ -1,18 +1,18 @@
-//! What a notify costs before anybody counts it: cutting the stream into lines, and decoding a line.
+//! The cost of a notify before the controller counts it: splitting the stream into lines, and decoding a line.
 
 use std::hint::black_box;
 use std::time::Instant;
 
 use arete::wire::{Frames, LINE_MAX, Message, Noted, Notify, ToController};
 
-/// What one read brings in the throughput row.
+/// The number of lines in one read of the throughput row.
 const LINES: u64 = 32;
 
-/// Repetitions of one batch, and batches: the best one counts.
+/// The repetitions in a batch, and the number of batches. The fastest batch counts.
 const REPEAT: u64 = 1_000;
 const BATCHES: usize = 15;
 
-/// The rows: what was done, and nanoseconds a line.
+/// Returns the rows: a description, and nanoseconds for each line.
 pub fn measure() -> Vec<(&'static str, f64)> {
     let room = "fanout-20260101T000000Z";
     let mut bytes = Vec::new();

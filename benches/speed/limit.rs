@@ -1,5 +1,5 @@
-//! The limit: the least that a server can do for this message pattern, with one thread, one poll, plain reads and
-//! writes, and every byte it says formatted beforehand.
+//! The limit: the least that a server can do for this message pattern. It has one thread and one poll, uses plain
+//! reads and writes, and formats every byte in advance.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -12,46 +12,46 @@ use crate::speech::{self, Play};
 
 const LISTENER: Token = Token(usize::MAX);
 
-/// How much one read takes at most, in bytes. An edge-triggered read that got less has got everything.
+/// The largest read, in bytes. An edge-triggered read that returns less has emptied the socket.
 const READ_MAX: usize = 64 * 1024;
 
 struct Peer {
     stream: TcpStream,
-    /// How many lines it has said.
+    /// How many lines it has sent.
     lines: u64,
-    /// In a sync: the piece of a value that has come.
+    /// In a sync: the beginning of the current value.
     partial: Vec<u8>,
-    /// In a sync: how much of the values has been written to it; absent: it waits for none.
+    /// In a sync: how many bytes of the values it has been sent. `None` if it waits for no values.
     unsent: Option<usize>,
 }
 
 struct Limit {
     poll: Poll,
     peers: Vec<Option<Peer>>,
-    /// How many lines fire the trigger, and how many have come.
+    /// How many lines fire the trigger, and how many have been received.
     goal: u64,
     count: u64,
     answer: Vec<u8>,
     triggered: Vec<u8>,
-    /// In a late barrier: what asks whether a peer is alive.
+    /// In a late barrier: the line that asks a peer whether it is alive.
     check: Option<Vec<u8>>,
-    /// All have arrived and were asked.
+    /// Set when all have arrived and have been asked.
     asked: bool,
-    /// In a sync: the values that have come, put together.
+    /// In a sync: the values received up to now, concatenated.
     values: Option<Vec<u8>>,
-    /// How many connections still have to get some of them.
+    /// The number of connections that have not received all values.
     unsent: usize,
     buffer: Vec<u8>,
 }
 
-/// `limit GOAL PLAY`: serves until it is killed, and says first where it listens.
+/// `limit GOAL PLAY`: prints its address, then serves until it is killed.
 pub fn main(words: &[&str]) -> io::Result<()> {
     let [goal, play] = words else { return Err(io::ErrorKind::InvalidInput.into()) };
     let goal = goal.parse().map_err(io::Error::other)?;
     let play = Play::from_name(play).ok_or(io::ErrorKind::InvalidInput)?;
     speech::raise_file_limit();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    // Again, for a longer queue than std asks for.
+    // Listens again, because std does not allow a longer queue.
     rustix::net::listen(&listener, 4096)?;
     listener.set_nonblocking(true)?;
     println!("{}{}", speech::LISTENING, listener.local_addr()?);
@@ -152,7 +152,7 @@ impl Limit {
         Ok(())
     }
 
-    /// Sends everybody the values; those that have the last ones are done with them.
+    /// Sends the values to all connections. Those that have received all of them are done.
     fn spread(&mut self) -> io::Result<()> {
         if let Some(values) = &mut self.values {
             values.pop();
@@ -168,7 +168,8 @@ impl Limit {
         Ok(())
     }
 
-    /// Writes as much of the values as a connection takes. When all have them the next round's can come.
+    /// Writes as many bytes of the values as the connection takes. When all connections are done, the next round can
+    /// begin.
     fn send_on(&mut self, index: usize) -> io::Result<()> {
         let (Some(values), Some(peer)) = (&mut self.values, &mut self.peers[index]) else { return Ok(()) };
         let Some(at) = &mut peer.unsent else { return Ok(()) };
@@ -188,7 +189,7 @@ impl Limit {
     }
 }
 
-/// Puts what has come to the values, line by line, a comma in place of each newline.
+/// Appends the received values, with a comma instead of each newline.
 fn collect(values: &mut Vec<u8>, partial: &mut Vec<u8>, mut rest: &[u8]) {
     while let Some(end) = memchr::memchr(b'\n', rest) {
         values.append(partial);

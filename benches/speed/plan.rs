@@ -1,4 +1,4 @@
-//! What is measured, in which order, and how often.
+//! The plan: which rows are measured, in which order, and how often.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,22 +11,22 @@ use crate::server::{self, Pair, Work};
 use crate::speech::{self, Kind};
 use crate::{client, decode, ring};
 
-/// How many slaves, and how many rounds: enough for a median, few enough for a short bench.
+/// The numbers of slaves and of rounds: enough for a median, few enough for a short bench.
 const FANS: [(usize, u64); 3] = [(100, 300), (1_000, 80), (10_000, 25)];
 
 /// With `--quick`.
 const QUICK_FANS: [(usize, u64); 3] = [(100, 50), (1_000, 20), (10_000, 5)];
 
-/// The first rounds of each server warm it up and do not count.
+/// The first rounds of each server are a warm-up and do not count.
 const WARM_UP: u64 = 2;
 
-/// Barriers: how many members, how many of them share a slave of arete, and how many rounds.
+/// For each barrier: the members, how many of them share a slave of arete, and the rounds.
 const BARRIERS: [(usize, usize, u64); 5] =
     [(10, 1, 500), (100, 1, 200), (1_000, 1, 60), (10_000, 1, 20), (10_000, 100, 20)];
 const QUICK_BARRIERS: [(usize, usize, u64); 5] =
     [(10, 1, 100), (100, 1, 50), (1_000, 1, 20), (10_000, 1, 5), (10_000, 100, 5)];
 
-/// Barriers whose last member comes late: how many members, and how many rounds. Each round takes more than a second.
+/// For each barrier with a late last member: the members, and the rounds. A round takes more than a second.
 const LATES: [(usize, u64); 3] = [(100, 5), (1_000, 5), (10_000, 3)];
 const QUICK_LATES: [(usize, u64); 3] = [(100, 2), (1_000, 2), (4_000, 2)];
 
@@ -35,7 +35,7 @@ const SYNC_MEMBERS: usize = 1_000;
 const SYNCS: u64 = 7;
 const QUICK_SYNCS: u64 = 3;
 
-/// Connections of the throughput rows.
+/// The connections of the throughput rows.
 const FLOOD_CONNECTIONS: usize = 100;
 
 /// How often each server is flooded in turn, and for how long.
@@ -43,10 +43,10 @@ const FLOODS: usize = 5;
 const FLOOD_TIME: Duration = Duration::from_secs(1);
 const QUICK_FLOOD_TIME: Duration = Duration::from_millis(300);
 
-/// Files that a server or a client has open beside its connections.
+/// The open files of a server or a client that are not connections.
 const OTHER_FILES: u64 = 64;
 
-/// What can be asked for alone.
+/// The rows that `--only` can select.
 const ROWS: [&str; 7] = ["decode", "fan", "flood", "barrier", "late", "sync", "ring"];
 
 struct Plan {
@@ -56,7 +56,7 @@ struct Plan {
     scratch: PathBuf,
 }
 
-/// Measures everything and prints it.
+/// Measures all rows and prints the figures.
 pub fn main(words: &[&str]) -> io::Result<()> {
     let only = words.iter().position(|word| *word == "--only").and_then(|at| words.get(at + 1));
     let names: Vec<&str> = only.map(|list| list.split(',').collect()).unwrap_or_default();
@@ -75,12 +75,12 @@ pub fn main(words: &[&str]) -> io::Result<()> {
     Ok(())
 }
 
-/// The rows and the servers of these names; where none is named, all.
+/// Returns the selected rows and servers. If one kind is not named, all of that kind are selected.
 fn choose(names: &[&str]) -> io::Result<(Vec<&'static str>, Vec<Kind>)> {
     let is_row = |name: &&&str| ROWS.contains(*name);
     if let Some(name) = names.iter().find(|name| !is_row(name) && Kind::from_name(name).is_none()) {
         let known = "decode, fan, flood, barrier, late, sync, ring, limit, arete, redis";
-        return Err(io::Error::other(format!("--only {name}: there is no such row or server; there are {known}")));
+        return Err(io::Error::other(format!("--only {name}: no such row or server: use one of {known}")));
     }
     let all_rows = !names.iter().any(|name| is_row(&name));
     let all_kinds = names.iter().all(|name| is_row(&name));
@@ -92,7 +92,7 @@ fn choose(names: &[&str]) -> io::Result<(Vec<&'static str>, Vec<Kind>)> {
 impl Plan {
     fn measure(&self) {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
-        println!("{cores} cores, nothing pinned; servers take turns, each with a client process of its own");
+        println!("{cores} cores, nothing pinned; servers take turns, each with its own client process");
         for row in &self.rows {
             match *row {
                 "decode" => report::decode(&decode::measure()),
@@ -106,7 +106,7 @@ impl Plan {
         }
     }
 
-    /// Starts every server; one that cannot be started is left out, and said so.
+    /// Starts every server. If one cannot be started, prints why and leaves it out.
     fn start(&self, work: Work) -> Vec<Pair> {
         let start = |kind: &Kind| match Pair::start(*kind, work, &scratch(&self.scratch, *kind)) {
             Ok(pair) => Some(pair),
@@ -115,20 +115,20 @@ impl Plan {
                 None
             }
         };
-        // Redis asks nobody whether it is alive.
+        // Redis does not check whether its clients are alive.
         let plays = |kind: &&Kind| **kind != Kind::Redis || !matches!(work, Work::Late { .. });
         self.kinds.iter().filter(plays).filter_map(start).collect()
     }
 
-    /// Lets the servers take turns; one that fails is left out from there on.
+    /// The servers take turns. A server that fails is left out from then on.
     fn turns(&self, pairs: &mut Vec<Pair>, rounds: u64) -> Vec<Rounds> {
         let mut figures: Vec<Rounds> = pairs.iter().map(|pair| Rounds::new(pair.kind)).collect();
         for round in 1..=rounds + WARM_UP {
             let mut times = vec![None; pairs.len()];
-            // Another one begins each time.
+            // Another server begins each time.
             for turn in 0..pairs.len() {
                 let at = (turn + round as usize) % pairs.len();
-                // Those that wait may have to say that they live.
+                // Waiting members may have to answer a check.
                 let done = pairs.iter_mut().try_for_each(Pair::ping).and_then(|()| pairs[at].round(round));
                 match done {
                     Ok(took) => times[at] = Some(took),
@@ -210,7 +210,7 @@ impl Plan {
         let mut pairs = self.start(Work::Flood { slaves: FLOOD_CONNECTIONS });
         let mut figures: Vec<(Kind, Vec<f64>)> = pairs.iter().map(|pair| (pair.kind, Vec::new())).collect();
         let time = if self.quick { QUICK_FLOOD_TIME } else { FLOOD_TIME };
-        // The first one warms up.
+        // The first round is a warm-up.
         for turn in 0..=FLOODS {
             for (pair, (kind, rates)) in pairs.iter_mut().zip(&mut figures) {
                 match pair.flood(time) {
@@ -224,15 +224,15 @@ impl Plan {
     }
 }
 
-/// Each server writes in a directory of its own.
+/// Each server writes in its own directory.
 fn scratch(above: &Path, kind: Kind) -> PathBuf {
     let path = above.join(kind.name());
-    // If this fails, starting the server says why.
+    // If this fails, the start of the server reports the reason.
     let _ = std::fs::create_dir_all(&path);
     path
 }
 
-/// Why so many connections cannot be held here, if they cannot.
+/// Returns the reason if this process cannot hold connections for `slaves` slaves.
 fn too_few_files(slaves: usize) -> Option<String> {
     let needed = slaves as u64 + OTHER_FILES;
     let allowed = getrlimit(Resource::Nofile).maximum?;

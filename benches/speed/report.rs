@@ -23,19 +23,19 @@ impl Rounds {
         self.last.push(last);
     }
 
-    /// Between the first that heard and the last.
+    /// The time between the first and the last connection.
     fn skew(&self) -> Vec<Duration> {
         self.last.iter().zip(&self.first).map(|(last, first)| last.saturating_sub(*first)).collect()
     }
 
-    /// Each round's time beside the limit's in the same turn; the median of them.
+    /// The median of the ratios to the limit, each within one turn.
     fn ratio(&self, limit: &Rounds) -> f64 {
         let ratios = self.last.iter().zip(&limit.last).map(|(own, limit)| own.as_secs_f64() / limit.as_secs_f64());
         middle(ratios.collect())
     }
 }
 
-/// The head of a table of rounds; `what` says from when to when they last.
+/// The head of a table of rounds. `what` names the measured interval.
 pub fn rounds_head(what: &str, unit: &str) {
     println!("\n{what}, in ms; ratios to the limit: the median of the turns', and that of the best rounds");
     println!(
@@ -61,7 +61,7 @@ pub fn rounds(row: &str, figures: &[Rounds]) {
     }
 }
 
-/// What a sync brings in a second, and what it takes of the server's memory at most.
+/// Prints the throughput of a sync, and the peak memory of each server.
 pub fn sync(bytes: usize, figures: &[Rounds], peaks: &[(Kind, Option<u64>)]) {
     println!("{:>9}  {:<6} {:>9} {:>9}", "", "server", "MB/s", "peak MiB");
     for rounds in figures {
@@ -79,7 +79,7 @@ pub fn sync(bytes: usize, figures: &[Rounds], peaks: &[(Kind, Option<u64>)]) {
 pub fn memory(figures: &[(usize, Kind, Option<u64>)]) {
     println!("\nresident memory of the server for each idle connection, in bytes");
     println!("{:>7}  {:<6} {:>9}", "slaves", "server", "bytes");
-    // A hundred connections are less than the noise of a process.
+    // The memory of a hundred connections is less than the noise of a process.
     for (slaves, kind, bytes) in figures.iter().filter(|(slaves, ..)| *slaves >= 1_000) {
         let bytes = bytes.map_or_else(|| "unknown".to_owned(), |bytes| bytes.to_string());
         println!("{slaves:>7}  {:<6} {bytes:>9}", kind.name());
@@ -104,7 +104,7 @@ pub fn decode(rows: &[(&str, f64)]) {
     }
 }
 
-/// What a ring takes, beside what the original was measured to take.
+/// Prints the figures of rings, and the measured figures of the original.
 pub fn rings(rows: &[(ring::Kind, io::Result<Figures>)]) {
     println!("\nring: seconds to the first owner, of a hop, and from the kill of an owner to the next");
     println!(

@@ -1,4 +1,4 @@
-//! How fast a token ring is: real nodes on the loopback interface, whose logs say when the token was where.
+//! How fast a token ring is: real nodes on the loopback interface. Their logs show which node had the token when.
 
 use std::fs::File;
 use std::io::{self, Error};
@@ -8,33 +8,33 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-/// How long anything may take.
+/// The limit on every wait.
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// How often the logs are looked at. What counts is the time that they say.
+/// How often the logs are read. The measured time is the one in the log.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// How long hops are counted at full speed.
+/// The time for which hops are counted at full speed.
 const FULL_SPEED_FOR: Duration = Duration::from_secs(3);
 
-/// How many hops are timed.
+/// The number of measured hops.
 const HOPS: usize = 12;
 
-/// The first port of the first ring; each ring has its own.
+/// The first port of the first ring. Each ring has its own ports.
 const FIRST_PORT: u16 = 24_800;
 
-/// What kind of ring is measured.
+/// A kind of ring that is measured.
 #[derive(Clone, Copy)]
 pub struct Kind {
     pub nodes: usize,
     pub members: bool,
-    /// What the periods of the original are divided by.
+    /// The divisor for the periods of the original.
     pub divided: u64,
     /// At full speed.
     pub no_hold: bool,
 }
 
-/// What was measured, in seconds.
+/// The measured figures, in seconds.
 #[derive(Default, Clone)]
 pub struct Figures {
     pub first: Vec<f64>,
@@ -42,7 +42,7 @@ pub struct Figures {
     pub recoveries: Vec<f64>,
 }
 
-/// A node that ends with its owner.
+/// A node that is killed when this value is dropped.
 struct Node(Child);
 
 impl Drop for Node {
@@ -52,7 +52,7 @@ impl Drop for Node {
     }
 }
 
-/// A ring that runs.
+/// A running ring.
 struct Ring {
     kind: Kind,
     scratch: PathBuf,
@@ -66,7 +66,7 @@ struct Had {
     node: usize,
 }
 
-/// All kinds side by side: they wait most of the time.
+/// All kinds run at the same time, because they wait most of the time.
 pub fn measure(scratch: &Path, quick: bool) -> Vec<(Kind, io::Result<Figures>)> {
     let rounds = if quick { 1 } else { 5 };
     let kind = |nodes, members, divided| Kind { nodes, members, divided, no_hold: false };
@@ -82,7 +82,7 @@ pub fn measure(scratch: &Path, quick: bool) -> Vec<(Kind, io::Result<Figures>)> 
     })
 }
 
-/// How many hops a second there are when nobody holds the token, one kind after the other.
+/// Returns the hops in a second if no node holds the token. The kinds run one after the other.
 pub fn full_speed(scratch: &Path) -> Vec<(Kind, io::Result<f64>)> {
     let kinds = [3, 5].into_iter().flat_map(|nodes| [true, false].map(|members| (nodes, members)));
     let kinds = kinds.map(|(nodes, members)| Kind { nodes, members, divided: 10, no_hold: true });
@@ -106,7 +106,7 @@ fn measure_one(scratch: &Path, kind: Kind, rounds: usize) -> io::Result<Figures>
         figures.first.push(had[0].at - began);
         let had = ring.wait("some hops", |had| had.len() > HOPS)?;
         figures.hops.extend(had.windows(2).map(|pair| pair[1].at - pair[0].at));
-        // The owner of the moment; that it was killed in the middle of its step or its hold is chance.
+        // Kills the current owner. It is random whether this hits its step or its hold.
         let owner = had.last().expect("it was waited for").node;
         let killed = now();
         ring.nodes[owner].0.kill()?;
@@ -163,7 +163,7 @@ impl Ring {
         self.scratch.join(format!("{node}.log"))
     }
 
-    /// When the token was where, in the order of time.
+    /// Returns when each node had the token, ordered by time.
     fn had(&self) -> Vec<Had> {
         let mut all = Vec::new();
         for node in 0..self.kind.nodes {
@@ -190,7 +190,7 @@ impl Ring {
     }
 }
 
-/// The time before a line of a node's log.
+/// The time at the beginning of a line in a node's log.
 fn time_of(line: &str) -> Option<f64> {
     let time: jiff::Timestamp = line.split(' ').next()?.parse().ok()?;
     Some(time.as_millisecond() as f64 / 1e3)

@@ -1,4 +1,4 @@
-//! The servers under measurement, each a process of its own, and the client process that talks to it.
+//! The measured servers, each in its own process, and the client process that talks to it.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Error, Write};
@@ -9,24 +9,24 @@ use std::time::{Duration, Instant};
 
 use crate::speech::{self, FLOOD, Kind, Play};
 
-/// How long a server may take until it listens.
+/// The limit on the time until a server listens.
 const START_WITHIN: Duration = Duration::from_secs(10);
 
-/// How often the clients of a server that wants it say that they live.
+/// The interval of the clients' signs of life, for servers that require them.
 const PING_EVERY: Duration = Duration::from_secs(4);
 
-/// What a server is asked to serve.
+/// What a server does for its clients.
 #[derive(Clone, Copy)]
 pub enum Work {
-    /// So many triggers, each fired by a notify of every slave.
+    /// This number of triggers. Each one fires after a notify of every slave.
     Fan { slaves: usize, rounds: u64 },
     /// One trigger that never fires.
     Flood { slaves: usize },
-    /// A barrier of so many members, each a client; with arete as many as are said here share a slave.
+    /// A barrier of `members` members, each a client. With arete, `on_slave` members share a slave.
     Barrier { members: usize, on_slave: usize },
-    /// The same, each a client, and the last one comes late.
+    /// The same with a client for each member, where the last member is late.
     Late { members: usize },
-    /// A sync of so many members.
+    /// A sync of `members` members.
     Sync { members: usize },
 }
 
@@ -57,7 +57,7 @@ impl Work {
     }
 }
 
-/// A process that ends with its owner.
+/// A process that is killed when this value is dropped.
 struct Process(Child);
 
 impl Drop for Process {
@@ -70,7 +70,7 @@ impl Drop for Process {
 /// A server and its client process.
 pub struct Pair {
     pub kind: Kind,
-    /// The server's memory for each connection, in bytes.
+    /// The memory of the server for each connection, in bytes.
     pub memory: Option<u64>,
     client: Process,
     commands: ChildStdin,
@@ -103,7 +103,7 @@ impl Pair {
         Ok(pair)
     }
 
-    /// Lets the slaves or the clients say that they live, if it is time.
+    /// Sends the signs of life of the slaves or the clients, if they are due.
     pub fn ping(&mut self) -> io::Result<()> {
         if self.kind == Kind::Arete && self.pinged.elapsed() >= PING_EVERY {
             self.ask("ping")?;
@@ -112,21 +112,21 @@ impl Pair {
         Ok(())
     }
 
-    /// The most memory that the server has had, in bytes.
+    /// The peak memory of the server, in bytes.
     pub fn peak(&self) -> Option<u64> {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self._server.0.id())).ok()?;
         kilobytes(&text, "VmHWM:")
     }
 
-    /// One trigger, barrier or sync: how long after the last notify, arrival or value the first and the last
-    /// connection had heard what came of it.
+    /// One trigger, barrier or sync. Returns the time from the last notify, arrival or value until the first and the
+    /// last connection had the answer.
     pub fn round(&mut self, round: u64) -> io::Result<[Duration; 2]> {
         self.ping()?;
         let answer = self.ask(&format!("round {round}"))?;
         Ok(numbers(&answer)?.map(Duration::from_nanos))
     }
 
-    /// Notifies for so long: how many a second were answered.
+    /// Sends notifies for `time`. Returns how many were answered in a second.
     pub fn flood(&mut self, time: Duration) -> io::Result<f64> {
         let answer = self.ask(&format!("flood {}", time.as_millis()))?;
         let [count, nanos] = numbers(&answer)?;
@@ -164,7 +164,7 @@ fn start_server(kind: Kind, work: Work, scratch: &Path, log: &Path) -> io::Resul
     Ok((server, address))
 }
 
-/// Both streams go to the log, a file: a pipe that nobody reads would be another thing to measure.
+/// Both streams are written to the log, which is a file: an unread pipe would influence the measurement.
 fn quiet<'a>(command: &'a mut Command, log: &Path) -> io::Result<&'a mut Command> {
     let log = File::create(log)?;
     Ok(command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log))
@@ -180,7 +180,7 @@ fn limit(work: Work) -> io::Result<Command> {
     Ok(command)
 }
 
-/// The real controller: a bare one for clients, or a run in which every slave waits to be poked.
+/// The real controller: a bare one for clients, or a run in which every slave waits for a poke.
 fn arete(work: Work, scratch: &Path) -> io::Result<Command> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_arete"));
     if !work.play().is_run() {
@@ -220,7 +220,7 @@ fn test_file(work: Work) -> String {
     )
 }
 
-/// Redis says nothing that a program can read about where it listens, so it gets a port that was free just now.
+/// Redis does not print its address in a form that a program can read, so it gets a port that was free just now.
 fn redis(work: Work, log: &Path) -> io::Result<(Process, SocketAddr)> {
     let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
     let mut command = Command::new("redis-server");
@@ -231,7 +231,7 @@ fn redis(work: Work, log: &Path) -> io::Result<(Process, SocketAddr)> {
     Ok((server, address))
 }
 
-/// Whether Redis can be started here.
+/// Returns whether Redis can be started on this machine.
 pub fn redis_is_installed() -> bool {
     let asked = Command::new("redis-server").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     asked.is_ok_and(|status| status.success())
@@ -264,14 +264,14 @@ fn tail(log: &Path) -> String {
     lines[lines.len().saturating_sub(5)..].join(" / ")
 }
 
-/// The resident memory of a process in bytes, exactly; the figure in `status` lags behind by some pages.
+/// The resident memory of a process in bytes, exactly. The figure in `status` differs by some pages.
 fn resident(process: &Child) -> Option<u64> {
     let path: PathBuf = format!("/proc/{}/smaps_rollup", process.id()).into();
     let text = std::fs::read_to_string(path).ok()?;
     kilobytes(&text, "Rss:")
 }
 
-/// A figure of /proc, in bytes.
+/// A figure from /proc, in bytes.
 fn kilobytes(text: &str, key: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)

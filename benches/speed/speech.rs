@@ -1,4 +1,4 @@
-//! What the slaves and the members of the bench say to each server, and what they wait to hear, as lines.
+//! The lines that the slaves and the members of the bench send to each server, and the lines that they wait for.
 
 use arete::session;
 use arete::wire::rendezvous::{self, Alive, Arrive, Give, Heard, Party};
@@ -7,13 +7,13 @@ use arete::wire::{Hello, Message, Noted, Notify, Ping, RawJson, Ready, Triggered
 
 use arete::machine::Time;
 
-/// How a server says where it listens; the address follows.
+/// The words with which a server prints its address, which follows.
 pub const LISTENING: &str = "listening on ";
 
-/// What the limit says to who connects.
+/// The greeting of the limit for each connection.
 pub const LIMIT_WELCOME: &[u8] = b"welcome\n";
 
-/// The run's id as the limit's lines have it, as long as a real one.
+/// The run's id in the limit's lines, as long as a real one.
 const LIMIT_RUN: &str = "fanout-20260101T000000Z";
 
 /// The trigger of the throughput rows.
@@ -24,17 +24,17 @@ const ROOM: &str = "bench";
 const BARRIER: &str = "server-up";
 const SESSION: &str = "addresses";
 
-/// How long a member's value is in a sync, in bytes of JSON.
+/// The length of a member's value in a sync, in bytes of JSON.
 pub const VALUE_BYTES: usize = 1024;
 
 /// The Redis channel and the key of the throughput row.
 const CHANNEL: &str = "bench";
 const REDIS_KEY: &str = "flood";
 
-/// Room for the count in an answer of the limit, in digits: JSON allows spaces before a number.
+/// The space for the count in an answer of the limit, in digits. JSON allows spaces before a number.
 const COUNT_DIGITS: usize = 20;
 
-/// Whom we speak to.
+/// The kinds of servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Arete,
@@ -67,9 +67,9 @@ pub enum Play {
     Flood,
     /// Members of a barrier, each a client.
     Members,
-    /// The same, when the last of them comes so late that the others have to show that they are alive.
+    /// The same, but the last member is so late that the controller asks the others for signs of life.
     Late,
-    /// Members of a barrier, many a slave.
+    /// Members of a barrier, many of them on one slave.
     Slaves,
     /// Members of a sync, each a client.
     Sync,
@@ -93,7 +93,7 @@ impl Play {
         Play::ALL.into_iter().find(|play| play.name() == name)
     }
 
-    /// Whether it needs a run, and not a bare controller.
+    /// Returns whether it needs a run instead of a bare controller.
     pub fn is_run(self) -> bool {
         matches!(self, Play::Fan | Play::Flood | Play::Slaves)
     }
@@ -103,7 +103,7 @@ impl Play {
 pub struct Speech {
     pub kind: Kind,
     pub play: Play,
-    /// How many members meet behind each connection.
+    /// The number of members on each connection.
     pub members: usize,
     pub run: String,
 }
@@ -114,14 +114,14 @@ impl Speech {
         Speech { kind, play, members, run: run.to_owned() }
     }
 
-    /// What connection `index` says first; nothing where the server speaks first.
+    /// The first line of connection `index`. Empty if the server speaks first.
     pub fn greeting(&self, index: usize) -> Vec<u8> {
         match self.kind {
             Kind::Limit => Vec::new(),
             Kind::Redis => match self.play {
                 Play::Fan => redis_command(&["SUBSCRIBE", CHANNEL]),
                 Play::Flood => redis_command(&["PING"]),
-                // With the third version of its protocol a subscriber may go on to say other things.
+                // With version 3 of its protocol a subscriber can send other commands.
                 _ => [&["HELLO", "3"][..], &["SUBSCRIBE", CHANNEL], &["PING"]].map(redis_command).concat(),
             },
             Kind::Arete if !self.play.is_run() => line(&Join {
@@ -141,7 +141,7 @@ impl Speech {
         }
     }
 
-    /// The notify that brings a round's trigger nearer to zero; with Redis the one that makes it known.
+    /// The notify that counts a round's trigger down. With Redis, the command that publishes it.
     pub fn notify(&self, round: u64) -> Vec<u8> {
         match self.kind {
             Kind::Redis => redis_command(&["PUBLISH", CHANNEL, &self.payload(round)]),
@@ -149,7 +149,7 @@ impl Speech {
         }
     }
 
-    /// How the answers to a round's notifies begin.
+    /// The beginning of the answers to a round's notifies.
     pub fn answer(&self, round: u64) -> Vec<u8> {
         match self.kind {
             Kind::Arete => self.answer_to(&trigger_name(round)),
@@ -158,7 +158,7 @@ impl Speech {
         }
     }
 
-    /// The line that says that a round's trigger has fired, without its newline.
+    /// The line that reports that a round's trigger has fired, without its newline.
     pub fn triggered(&self, round: u64) -> Vec<u8> {
         match self.kind {
             Kind::Arete => self.payload(round).into_bytes(),
@@ -167,7 +167,7 @@ impl Speech {
         }
     }
 
-    /// How the answers of the throughput rows begin; the count follows.
+    /// The beginning of the answers in the throughput rows. The count follows.
     pub fn flood_answer(&self) -> Vec<u8> {
         match self.kind {
             Kind::Arete => self.answer_to(FLOOD),
@@ -176,13 +176,13 @@ impl Speech {
         }
     }
 
-    /// What comes before and after the count in a notify of the throughput rows.
+    /// The parts of a notify before and after the count, in the throughput rows.
     pub fn flood_parts(&self) -> (Vec<u8>, &'static [u8]) {
         let whole = line(&Notify { room: (&*self.run).into(), trigger: FLOOD.into(), count: 0, data: None });
         (whole[..whole.len() - b"0}\n".len()].to_vec(), b"}\n")
     }
 
-    /// Member `nr` of connection `index` arrives; `party` is how many shall meet.
+    /// The arrival of member `nr` on connection `index`. `party` is the number of members that meet.
     pub fn arrive(&self, round: u64, index: usize, nr: usize, party: usize) -> Vec<u8> {
         line(&Arrive {
             room: (&*self.run).into(),
@@ -197,7 +197,7 @@ impl Speech {
         })
     }
 
-    /// The arrival of a connection's member `nr`.
+    /// The id of the arrival of a connection's member `nr`.
     pub fn arrival(&self, round: u64, nr: usize) -> u64 {
         (round - 1) * self.members as u64 + nr as u64 + 1
     }
@@ -209,7 +209,7 @@ impl Speech {
         }
     }
 
-    /// The member of connection `index` gives its value.
+    /// The line with which the member of connection `index` gives its value.
     pub fn give(&self, round: u64, index: usize, party: usize, value: &str) -> Vec<u8> {
         let value: &serde_json::value::RawValue = serde_json::from_str(value).expect("a value is JSON");
         line(&Give {
@@ -224,13 +224,13 @@ impl Speech {
         })
     }
 
-    /// The verdicts of a round were heard behind one connection.
+    /// The line that confirms the verdicts of a round on one connection.
     pub fn heard(&self, round: u64) -> Vec<u8> {
         let ids = (0..self.members).map(|nr| self.arrival(round, nr)).collect();
         line(&Heard { room: (&*self.run).into(), ids })
     }
 
-    /// How the verdict for a connection with one member ends: that it is released, and its arrival.
+    /// The end of the verdict for a connection with one member: the member is released, and its arrival.
     pub fn released(&self, round: u64) -> Vec<u8> {
         match self.kind {
             Kind::Arete => format!(",\"verdict\":\"released\",\"ids\":[{round}]}}").into_bytes(),
@@ -249,7 +249,7 @@ impl Speech {
         up_to_count(&noted)
     }
 
-    /// The fired trigger as a slave hears it, the same for Redis's subscribers.
+    /// The fired trigger as a slave receives it, and as Redis's subscribers receive it.
     fn payload(&self, round: u64) -> String {
         let whole = line(&Triggered { room: (&*self.run).into(), trigger: trigger_name(round).into(), notes: None });
         String::from_utf8(whole).expect("JSON is UTF-8").trim_end().to_owned()
@@ -268,7 +268,7 @@ pub fn ping(micros: u64) -> Vec<u8> {
     line(&Ping { time: Time::from_micros(micros), measured: None, lifetime: std::marker::PhantomData })
 }
 
-/// The limit's answer to notifies, with room for [`put_count`].
+/// The limit's answer to notifies, with space for [`put_count`].
 pub fn limit_answer() -> Vec<u8> {
     let mut answer = limit_answer_start();
     answer.extend_from_slice(&[b' '; COUNT_DIGITS]);
@@ -284,12 +284,12 @@ pub fn limit_triggered() -> Vec<u8> {
     line(&Triggered { room: LIMIT_RUN.into(), trigger: FLOOD.into(), notes: None })
 }
 
-/// What asks a member of the limit's late barrier whether it is alive.
+/// The line that asks a member of the limit's late barrier whether it is alive.
 pub fn limit_check() -> Vec<u8> {
     line(&rendezvous::Check { lifetime: std::marker::PhantomData })
 }
 
-/// What releases a member of the limit's barrier, as long as a real verdict.
+/// The line that releases a member of the limit's barrier, as long as a real verdict.
 pub fn limit_release() -> Vec<u8> {
     line(&rendezvous::RoundVerdict {
         room: ROOM.into(),
@@ -302,7 +302,7 @@ pub fn limit_release() -> Vec<u8> {
     })
 }
 
-/// How the line with a sync's map begins, at the limit as with arete; the map's members follow.
+/// The beginning of the line with a sync's map, for the limit and for arete. The members of the map follow.
 pub fn map_start() -> Vec<u8> {
     let map: &serde_json::value::RawValue = serde_json::from_str("{}").expect("an empty map is JSON");
     let whole =
@@ -310,15 +310,15 @@ pub fn map_start() -> Vec<u8> {
     whole[..whole.len() - MAP_END.len()].to_vec()
 }
 
-/// How it ends.
+/// The end of that line.
 pub const MAP_END: &[u8] = b"}}\n";
 
-/// What a Redis subscriber reads when a round is released, as long as a real verdict.
+/// The message to a Redis subscriber when a round is released, as long as a real verdict.
 pub fn redis_release(round: u64) -> String {
     format!("{:0>1$}", round, limit_release().len() - 1)
 }
 
-/// The Redis commands of a round: what a member says when it arrives, and what the last one says then.
+/// The Redis commands of a round: of a member that arrives, and of the last one.
 pub fn redis_arrive(round: u64) -> Vec<u8> {
     redis_command(&["INCR", &format!("count{round}")])
 }
@@ -346,7 +346,7 @@ pub fn alive() -> Vec<u8> {
 /// Writes the count into the limit's answer.
 pub fn put_count(answer: &mut [u8], mut count: u64) {
     let mut at = answer.len() - b",\"left\":1000000}\n".len();
-    // The count before it may have been another connection's, and longer.
+    // The previous count may be of another connection, and longer.
     answer[at - COUNT_DIGITS..at].fill(b' ');
     loop {
         at -= 1;
@@ -373,7 +373,7 @@ pub fn push_count(text: &mut Vec<u8>, mut count: u64) {
     text.extend_from_slice(&digits[at..]);
 }
 
-/// Reads the number at the beginning of `text`, spaces before it skipped.
+/// Reads the number at the beginning of `text`, and skips spaces before it.
 pub fn read_count(text: &[u8]) -> u64 {
     let digits = text.trim_ascii_start().iter().take_while(|byte| byte.is_ascii_digit());
     digits.fold(0, |count, digit| count * 10 + u64::from(digit - b'0'))
@@ -391,12 +391,12 @@ pub fn redis_decrement() -> Vec<u8> {
     redis_command(&["DECR", REDIS_KEY])
 }
 
-/// Allows this process as many open files as the system does.
+/// Raises this process's limit on open files to the most that the system allows.
 pub fn raise_file_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // If it is refused, the connections that do not fit say so.
+    // If the system refuses, connections beyond the limit fail with an error.
     let _ = setrlimit(Resource::Nofile, limit);
 }
 

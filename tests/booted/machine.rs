@@ -1,5 +1,5 @@
-//! A machine that is booted: a container with systemd, the root file system of this machine with a layer of its own over
-//! it, and the network of a host of the lab.
+//! A booted machine: a container with systemd, the root file system of this machine below a layer of its own, and the
+//! network of a host of the lab.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,15 +11,15 @@ use serde_json::Value;
 
 use crate::common::{Lab, Place, Program, Running, SOON, find, holds_within, must, wait_for};
 
-/// What a machine needs to be installed.
+/// The programs that a machine needs.
 pub const PROGRAMS: [&str; 6] = ["systemd-nspawn", "systemctl", "journalctl", "unshare", "nsenter", "setpriv"];
 
-/// Where a machine sees the test's directory.
+/// The path of the test's directory on a machine.
 pub const SHARED: &str = "/mnt";
 
-/// Boots: everything that this mounts is seen by nobody else and goes with the last process of the machine. A control
-/// group of its own keeps the units of several machines apart. The arguments: its root, its control group, its network,
-/// what it shares, and its name.
+/// Boots. The mounts are private, and disappear with the last process of the machine. A control group for each machine
+/// separates the units of several machines. The arguments: the root, the control group, the network, the shared
+/// directory, and the name.
 const BOOT: &str = r#"
 set -eu
 root=$1 group=$2 network=$3 shared=$4 name=$5
@@ -37,12 +37,12 @@ exec setpriv --pdeathsig KILL systemd-nspawn --quiet --boot --directory="$root" 
     --bind="$shared:/mnt" --hostname="$name" --machine="$group" -- --unit=basic.target
 "#;
 
-/// Runs until it is dropped.
+/// A machine that runs until it is dropped.
 pub struct Machine<'a> {
     place: &'a Place,
     name: String,
     group: String,
-    /// The process that is its first.
+    /// The first process of the machine.
     leader: u32,
     nspawn: Option<Running<'a>>,
 }
@@ -81,7 +81,7 @@ impl<'a> Machine<'a> {
         self
     }
 
-    /// A command that runs a program there, as root.
+    /// A command that runs a program on the machine, as root.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.leader.to_string()]);
@@ -90,19 +90,19 @@ impl<'a> Machine<'a> {
         command
     }
 
-    /// The same under the test's care. It stands in the directory that is shared.
+    /// The same as a program of the test, with the shared directory as its working directory.
     pub fn program(&self, words: &[&str]) -> Program<'a> {
         let mut command = self.command("env");
         command.args(["--chdir", SHARED]).args(words);
         self.place.program(command).env("TMPDIR", "/tmp")
     }
 
-    /// Runs a shell script there to its end.
+    /// Runs a shell script on the machine to its end.
     pub fn try_shell(&self, script: &str) -> Output {
         self.command("sh").args(["-c", script]).output().expect("nsenter can be run")
     }
 
-    /// The same, and it passes.
+    /// The same. Fails the test if the script fails.
     #[track_caller]
     pub fn shell(&self, script: &str) -> String {
         must(self.command("sh").args(["-ec", script]))
@@ -113,12 +113,12 @@ impl<'a> Machine<'a> {
         must(self.command("systemctl").args(words))
     }
 
-    /// What systemd knows of a unit.
+    /// A property of a unit in systemd.
     pub fn property(&self, unit: &str, property: &str) -> String {
         must(self.command("systemctl").args(["show", "--value", "--property", property, unit])).trim().to_owned()
     }
 
-    /// Its main process, as a number there.
+    /// The main process of a unit, by its number on the machine.
     #[track_caller]
     pub fn main_pid(&self, unit: &str) -> u32 {
         self.property(unit, "MainPID").parse().expect("a pid is a number")
@@ -130,13 +130,13 @@ impl<'a> Machine<'a> {
         wait_for(SOON, &what, || self.property(unit, property).contains(wanted));
     }
 
-    /// The lines of a unit in the journal, those of the service manager about it included.
+    /// The lines of a unit in the journal, and those of the service manager about the unit.
     pub fn journal(&self, unit: &str) -> Vec<Value> {
         let lines = must(self.command("journalctl").args(["--output=json", "--no-pager", "--unit", unit]));
         lines.lines().map(|line| serde_json::from_str(line).expect("the journal is JSON")).collect()
     }
 
-    /// The first line in which a unit says `part`, once it has.
+    /// Waits for a line of a unit that contains `part`. Returns the line.
     #[track_caller]
     pub fn wait_for_journal(&self, unit: &str, part: &str) -> Value {
         let mut found = None;
@@ -148,7 +148,7 @@ impl<'a> Machine<'a> {
         found.expect("it was waited for")
     }
 
-    /// Where a file of the machine is for the test.
+    /// The path of a file of the machine, for the test.
     pub fn path(&self, path: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{path}", self.leader))
     }
@@ -160,14 +160,14 @@ impl<'a> Machine<'a> {
         fs::write(file, text).unwrap_or_else(|error| panic!("cannot write {path} of {}: {error}", self.name));
     }
 
-    /// Installs a package that lies in the test's directory.
+    /// Installs a package from the test's directory.
     #[track_caller]
     pub fn install(&self, package: &Path) {
         let inside = Path::new(SHARED).join(package.strip_prefix(self.place.dir()).expect("it lies there"));
         must(self.command("dpkg").args(["--install", "--force-unsafe-io", "--no-triggers"]).arg(inside));
     }
 
-    /// Sends a signal to the main process of a unit, it alone.
+    /// Sends a signal to the main process of a unit alone.
     #[track_caller]
     pub fn signal(&self, unit: &str, signal: &str) {
         let pid = self.main_pid(unit);
@@ -195,7 +195,7 @@ impl Drop for Machine<'_> {
             if std::thread::panicking() {
                 self.show();
             }
-            // All processes of a machine go with its first.
+            // All processes of a machine end with its first one.
             let leader = i32::try_from(self.leader).ok().and_then(Pid::from_raw).expect("a process has a pid");
             let _ = kill_process(leader, Signal::KILL);
         }
@@ -212,7 +212,7 @@ impl Drop for Machine<'_> {
     }
 }
 
-/// Removes a control group and those below it, if nothing runs there.
+/// Removes a control group and those below it, if they have no processes.
 fn remove_groups(group: &Path) {
     for entry in fs::read_dir(group).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -232,7 +232,7 @@ fn init_below(pid: u32) -> Option<u32> {
     })
 }
 
-/// Why no machine can be booted here.
+/// Why machines cannot be booted here. `None` if they can.
 pub fn why_not() -> Option<String> {
     if let Some(why) = crate::common::missing(&PROGRAMS) {
         return Some(format!("{why} (Debian: systemd-container)"));

@@ -1,5 +1,5 @@
-//! The services on machines that are booted: the package installed, the units started, runs, restarts, reloads and the
-//! package purged.
+//! The services on booted machines: the package is installed, units are started, restarted and reloaded, tests run,
+//! and the package is purged.
 
 #![forbid(unsafe_code)]
 
@@ -34,13 +34,13 @@ const CONTROLLER_UNIT: &str = "arete-controller.service";
 const SOCKET_UNIT: &str = "arete-controller.socket";
 const SLAVE_UNIT: &str = "arete-slave.service";
 
-/// Where the operators of the controller's machine reach it.
+/// The address at which operators on the controller's machine reach it.
 const SOCKET: &str = "/run/arete/controller.sock";
 
-/// Who may operate the controller from other machines.
+/// The operator who may connect from other machines.
 const OPERATOR: &str = "olga";
 
-/// Longer than a test file's own limit, so that arete says what is wrong.
+/// Longer than a test file's own limit, so that arete reports the failure.
 const DEADLINE: Duration = Duration::from_secs(90);
 
 /// The network and the directory of a test, or `None` if it is skipped.
@@ -52,14 +52,14 @@ fn prepared(test: &str, hosts: &[&str]) -> Option<(Lab, Place)> {
     Some((Lab::new(test, hosts)?, Place::new("booted")))
 }
 
-/// The package, in the test's directory. It is made once for all tests.
+/// Makes the package once for all tests, and copies it to the test's directory.
 fn package(place: &Place) -> PathBuf {
     static PACKAGE: OnceLock<Vec<u8>> = OnceLock::new();
     let made = PACKAGE.get_or_init(|| fs::read(make_package(place)).expect("the package can be read"));
     place.write("arete.deb", made)
 }
 
-/// Machines on which the package is installed and nothing is started.
+/// Machines on which the package is installed and the units are not started.
 fn installed<'a>(place: &'a Place, lab: &Lab, names: &[&str]) -> Vec<Machine<'a>> {
     let package = package(place);
     let machines = Machine::boot(place, lab, names);
@@ -70,7 +70,7 @@ fn installed<'a>(place: &'a Place, lab: &Lab, names: &[&str]) -> Vec<Machine<'a>
     machines
 }
 
-/// A controller and its slaves, configured and with certificates; nothing is started.
+/// A controller and its slaves with configurations and certificates. The units are not started.
 struct Configured<'a> {
     pki: Pki<'a>,
     address: String,
@@ -104,20 +104,20 @@ impl<'a> Configured<'a> {
         self.slaves.iter().for_each(|slave| drop(slave.systemctl(&["enable", "--now", SLAVE_UNIT])));
     }
 
-    /// All of it, and every slave is there.
+    /// Starts all units, and waits until every slave is connected.
     fn start(&self) {
         self.start_controller();
         self.start_slaves();
         self.wait_for_status(&several(self.slaves.len(), "slave"));
     }
 
-    /// Waits until systemd shows that the controller has said this of itself.
+    /// Waits until systemd shows this status of the controller.
     #[track_caller]
     fn wait_for_status(&self, status: &str) {
         self.controller.wait_for_property(CONTROLLER_UNIT, "StatusText", status);
     }
 
-    /// Starts a run as root of the controller's machine does.
+    /// Starts a run as root on the controller's machine.
     fn start_run(&self, test_file: &str) -> Running<'a> {
         self.start_run_into(test_file, "results")
     }
@@ -127,7 +127,7 @@ impl<'a> Configured<'a> {
         self.controller.program(&words).deadline(DEADLINE).start()
     }
 
-    /// Asks the controller, as root of its machine, in the way that needs no option.
+    /// Runs a command for the controller as root on its machine, which needs no options.
     #[track_caller]
     fn ask(&self, words: &[&str]) -> String {
         let words = [&["arete"], words, &["--timeout", "20s"]].concat();
@@ -141,12 +141,12 @@ impl<'a> Configured<'a> {
     }
 }
 
-/// As the controller's status counts.
+/// A count in the controller's status.
 fn several(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// A test whose command on one slave ends when the file that comes with its name is there.
+/// A test with a command on one slave that ends when the file with the test's name exists.
 fn gated(place: &Place, name: &str, slave: &str) -> String {
     let shell = format!("echo begun; while [ ! -e /var/lib/arete/slave/go-{name} ]; do sleep 0.05; done; echo done");
     let test = json!({
@@ -165,7 +165,7 @@ fn open_gate(slave: &Machine, name: &str) {
     slave.write(&format!("/var/lib/arete/slave/go-{name}"), "");
 }
 
-/// Copies certificates as root does who knows of nothing else: the key is root's.
+/// Copies certificates as an administrator may do it who changes nothing else: the key is readable for root only.
 fn copy_certificates(from: &Path, machine: &Machine) {
     for file in fs::read_dir(from).expect("certificates were made").flatten() {
         let name = file.file_name().to_string_lossy().into_owned();
@@ -176,7 +176,7 @@ fn copy_certificates(from: &Path, machine: &Machine) {
     }
 }
 
-/// Adds settings to the configuration that the package has brought.
+/// Adds settings to the configuration of the package.
 fn configure(machine: &Machine, which: &str, settings: &Value) {
     let path = format!("/etc/arete/{which}.json");
     let text = fs::read_to_string(machine.path(&path)).expect("the package brings a configuration");
@@ -187,13 +187,13 @@ fn configure(machine: &Machine, which: &str, settings: &Value) {
     machine.write(&path, serde_json::to_vec_pretty(&all).expect("a value is JSON"));
 }
 
-/// Sets something in a unit, as an administrator does.
+/// Changes a setting of a unit, as an administrator does.
 fn drop_in(machine: &Machine, unit: &str, text: &str) {
     machine.write(&format!("/etc/systemd/system/{unit}.d/test.conf"), text);
     machine.systemctl(&["daemon-reload"]);
 }
 
-/// Where a file of the repository lies in the test's directory.
+/// The path of a file of the repository in the test's directory.
 fn copy_from_repository(place: &Place, from: &str, to: &str) -> PathBuf {
     place.write(to, fs::read(common::repository().join(from)).unwrap_or_else(|error| panic!("{from}: {error}")))
 }

@@ -1,4 +1,4 @@
-//! Who operates a controller that is a service, and what it shows of its slaves and runs.
+//! Who may operate a controller that is a service, and what the controller shows of its slaves and runs.
 
 use serde_json::json;
 
@@ -8,8 +8,8 @@ use super::{
 };
 
 #[test]
-fn two_runs_go_on_at_once_and_the_status_shows_them_and_all_slaves() {
-    let test = "operate::two_runs_go_on_at_once_and_the_status_shows_them_and_all_slaves";
+fn two_runs_at_the_same_time_are_in_the_status_with_all_slaves() {
+    let test = "operate::two_runs_at_the_same_time_are_in_the_status_with_all_slaves";
     let Some((lab, place)) = prepared(test, &[&[CONTROLLER], &SLAVES[..]].concat()) else { return };
     let configured = Configured::new(&place, &lab, &SLAVES);
     configured.start();
@@ -31,7 +31,7 @@ fn two_runs_go_on_at_once_and_the_status_shows_them_and_all_slaves() {
     );
     assert_eq!(status["runs"].as_array().map(Vec::len), Some(2), "{status}");
 
-    // A third waits for a slave that is not free.
+    // A third run waits for a slave that is not free.
     let third = configured.start_run_into(&gated(&place, "third", "slave1"), "third");
     configured.wait_for_status("3 slaves, 2 runs, 1 queued");
     open_gate(&configured.slaves[1], "other");
@@ -49,8 +49,8 @@ fn two_runs_go_on_at_once_and_the_status_shows_them_and_all_slaves() {
 }
 
 #[test]
-fn the_socket_is_for_the_group_and_a_reload_changes_who_operates_from_other_machines() {
-    let test = "operate::the_socket_is_for_the_group_and_a_reload_changes_who_operates_from_other_machines";
+fn the_socket_is_for_the_group_and_a_reload_changes_the_operators_of_other_machines() {
+    let test = "operate::the_socket_is_for_the_group_and_a_reload_changes_the_operators_of_other_machines";
     let Some((lab, place)) = prepared(test, &[CONTROLLER, "slave1"]) else { return };
     let configured = Configured::new(&place, &lab, &["slave1"]);
     configured.start();

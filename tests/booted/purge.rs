@@ -6,7 +6,7 @@ use super::machine::Machine;
 use super::{CONTROLLER, CONTROLLER_UNIT, SLAVE_UNIT, SOCKET_UNIT, configure, installed, package, prepared};
 use serde_json::json;
 
-/// Files that the system keeps of every package and every user that there ever was.
+/// Files of the system that list every package and every user that ever existed.
 const THE_SYSTEMS: [&str; 8] = [
     "/var/lib/dpkg/",
     "/var/log/",
@@ -18,7 +18,7 @@ const THE_SYSTEMS: [&str; 8] = [
     "/etc/.pwd.lock",
 ];
 
-/// All files of a machine, but for those of the system's own book-keeping.
+/// All files of a machine, except for the system's own records.
 fn files(machine: &Machine) -> BTreeSet<String> {
     let listed = machine.shell("find /etc /usr /var /run /opt /srv /home -xdev -path /run/systemd -prune -o -print");
     let own = |path: &&str| THE_SYSTEMS.iter().any(|system| path.starts_with(system));
@@ -26,19 +26,15 @@ fn files(machine: &Machine) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_package_that_is_purged_while_all_runs_leaves_neither_files_nor_units_nor_processes() {
-    let test = "purge::a_package_that_is_purged_while_all_runs_leaves_neither_files_nor_units_nor_processes";
+fn a_purge_of_a_running_package_leaves_neither_files_nor_units_nor_processes() {
+    let test = "purge::a_purge_of_a_running_package_leaves_neither_files_nor_units_nor_processes";
     let Some((lab, place)) = prepared(test, &[CONTROLLER]) else { return };
     let deb = package(&place);
     let machines = Machine::boot(&place, &lab, &[CONTROLLER]);
     let machine = &machines[0];
     let before = files(machine);
     machine.install(&deb);
-    assert_eq!(
-        machine.property(CONTROLLER_UNIT, "ActiveState"),
-        "inactive",
-        "the package starts what nobody asked for"
-    );
+    assert_eq!(machine.property(CONTROLLER_UNIT, "ActiveState"), "inactive", "the package started a unit");
     configure(machine, "slave", &json!({ "controller": "127.0.0.1", "name": "self" }));
     machine.systemctl(&["enable", "--now", SOCKET_UNIT, CONTROLLER_UNIT, SLAVE_UNIT]);
     machine.wait_for_property(SLAVE_UNIT, "StatusText", "127.0.0.1");

@@ -17,7 +17,7 @@ fn serial_shown(configured: &Configured<'_>) -> String {
     configured.controller.shell(&script).trim().to_owned()
 }
 
-/// The connections of a controller, by who is at their other end.
+/// The connections of a controller, by the names of the peers.
 fn connections(configured: &Configured<'_>) -> Vec<String> {
     let shown = configured.controller.shell("ss -Htn state established '( sport = 7373 )'");
     shown.lines().filter_map(|line| line.split_whitespace().nth(3)).map(str::to_owned).collect()
@@ -37,14 +37,15 @@ fn a_renewed_certificate_is_shown_after_a_reload_and_no_connection_is_lost() {
         (connections(&configured), controller.main_pid(CONTROLLER_UNIT), serial_shown(&configured));
     assert_eq!(stands.len(), 1);
 
-    // A new key that is root's alone was not handed over: the old certificate stays, and the journal says why.
+    // A new key that only root may read was not handed over. The old certificate stays, and the journal contains the
+    // reason.
     copy_certificates(&configured.pki.controller(&[&configured.address]), controller);
     controller.systemctl(&["reload", CONTROLLER_UNIT]);
     controller.wait_for_journal(CONTROLLER_UNIT, "key.pem is not the key of cert.pem");
     controller.wait_for_property(CONTROLLER_UNIT, "ActiveState", "active");
     assert_eq!(serial_shown(&configured), first);
 
-    // One that the service may read is taken.
+    // A key that the service may read is used.
     controller.shell("chown arete /etc/arete/tls/key.pem");
     controller.systemctl(&["reload", CONTROLLER_UNIT]);
     wait_for(SOON, "the new certificate", || serial_shown(&configured) != first);
@@ -58,8 +59,8 @@ fn a_renewed_certificate_is_shown_after_a_reload_and_no_connection_is_lost() {
 }
 
 #[test]
-fn a_slave_goes_on_with_its_run_when_it_is_reloaded_and_keeps_its_old_configuration_if_the_new_one_is_wrong() {
-    let test = "reload::a_slave_goes_on_with_its_run_when_it_is_reloaded_and_keeps_its_old_configuration_if_the_new_one_is_wrong";
+fn a_reloaded_slave_continues_its_run_and_ignores_a_wrong_configuration() {
+    let test = "reload::a_reloaded_slave_continues_its_run_and_ignores_a_wrong_configuration";
     let Some((lab, place)) = prepared(test, &[CONTROLLER, "slave1"]) else { return };
     let configured = Configured::new(&place, &lab, &["slave1"]);
     configured.start();
@@ -83,8 +84,8 @@ fn a_slave_goes_on_with_its_run_when_it_is_reloaded_and_keeps_its_old_configurat
 }
 
 #[test]
-fn a_controller_that_systemd_listens_for_is_started_by_who_comes_first() {
-    let test = "reload::a_controller_that_systemd_listens_for_is_started_by_who_comes_first";
+fn the_first_connection_starts_a_controller_with_sockets_of_systemd() {
+    let test = "reload::the_first_connection_starts_a_controller_with_sockets_of_systemd";
     let Some((lab, place)) = prepared(test, &[CONTROLLER]) else { return };
     let machines = installed(&place, &lab, &[CONTROLLER]);
     let controller = &machines[0];
@@ -94,14 +95,14 @@ fn a_controller_that_systemd_listens_for_is_started_by_who_comes_first() {
     let create = ["arete", "trigger", "create", "go", "2", "--controller", "127.0.0.1", "--timeout", "20s"];
     controller.program(&create).run().exits_with(0);
     assert_eq!(controller.property(CONTROLLER_UNIT, "ActiveState"), "active");
-    // The socket outlives the service, and what was counted outlives both.
+    // The socket outlives the service, and the counts outlive both.
     controller.systemctl(&["stop", CONTROLLER_UNIT]);
     assert_eq!(controller.property(CONTROLLER_UNIT, "ActiveState"), "inactive");
     assert!(controller.path(SOCKET).exists());
     let list = ["arete", "trigger", "list", "--controller", "127.0.0.1", "--timeout", "20s"];
     let listed = controller.program(&list).run().exits_with(0).stdout;
     assert!(listed.contains("go"), "{listed}");
-    // Operators start it, too, by its other socket.
+    // A connection of an operator to the other socket starts the service, too.
     controller.systemctl(&["stop", CONTROLLER_UNIT]);
     let status = controller.program(&["arete", "status", "--timeout", "20s"]).run().exits_with(0).stdout;
     assert!(status.contains("runs: none"), "{status}");

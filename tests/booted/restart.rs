@@ -1,15 +1,15 @@
-//! Units that are restarted, or killed, while something goes on.
+//! Units that are restarted or killed while a run or a meeting is in progress.
 
 use serde_json::json;
 
 use super::common::{SOON, wait_for};
 use super::{CONTROLLER, CONTROLLER_UNIT, Configured, DEADLINE, SLAVE_UNIT, drop_in, gated, open_gate, prepared};
 
-/// What a run's command does: children that have left its session and its environment. When the slave is killed, only the
-/// control group still knows them.
+/// The command of a run: its children leave its session and its environment. After the slave is killed, only the
+/// control group knows them.
 const RUNS_AWAY: &str = "env -i /usr/bin/setsid /bin/sh -c 'sleep 7001 & sleep 7002' & sleep 7003";
 
-/// A run of one slave whose command goes on for a long time, once it does so.
+/// Starts a run of one slave with a long command, and waits until the command runs.
 fn long_run<'a>(configured: &Configured<'a>, place: &super::Place) -> super::common::Running<'a> {
     let test = json!({
         "name": "long",
@@ -25,8 +25,8 @@ fn long_run<'a>(configured: &Configured<'a>, place: &super::Place) -> super::com
 }
 
 #[test]
-fn a_slave_that_is_restarted_during_a_run_leaves_nothing_behind_and_fails_the_run_at_once() {
-    let test = "restart::a_slave_that_is_restarted_during_a_run_leaves_nothing_behind_and_fails_the_run_at_once";
+fn a_slave_that_is_restarted_during_a_run_leaves_nothing_and_fails_the_run_at_once() {
+    let test = "restart::a_slave_that_is_restarted_during_a_run_leaves_nothing_and_fails_the_run_at_once";
     let Some((lab, place)) = prepared(test, &[CONTROLLER, "slave1"]) else { return };
     let configured = Configured::new(&place, &lab, &["slave1"]);
     configured.start();
@@ -39,15 +39,15 @@ fn a_slave_that_is_restarted_during_a_run_leaves_nothing_behind_and_fails_the_ru
     assert!(!left.contains("sleep"), "{left}");
     let ended = run.wait().exits_with(7);
     assert!(ended.stdout.contains("slave slave1 was lost"), "{}", ended.stdout);
-    // The new one serves the next run.
+    // The new slave serves the next run.
     slave.wait_for_property(SLAVE_UNIT, "ActiveState", "active");
     open_gate(slave, "next");
     configured.start_run_into(&gated(&place, "next", "slave1"), "next").wait().exits_with(0);
 }
 
 #[test]
-fn a_slave_that_is_killed_during_a_run_is_started_again_and_its_commands_are_gone() {
-    let test = "restart::a_slave_that_is_killed_during_a_run_is_started_again_and_its_commands_are_gone";
+fn a_slave_that_is_killed_during_a_run_is_restarted_and_its_commands_have_ended() {
+    let test = "restart::a_slave_that_is_killed_during_a_run_is_restarted_and_its_commands_have_ended";
     let Some((lab, place)) = prepared(test, &[CONTROLLER, "slave1"]) else { return };
     let configured = Configured::new(&place, &lab, &["slave1"]);
     configured.start();
@@ -62,8 +62,8 @@ fn a_slave_that_is_killed_during_a_run_is_started_again_and_its_commands_are_gon
 }
 
 #[test]
-fn a_run_goes_on_when_the_controller_is_restarted_and_when_it_is_killed() {
-    let test = "restart::a_run_goes_on_when_the_controller_is_restarted_and_when_it_is_killed";
+fn a_run_continues_when_the_controller_is_restarted_and_when_it_is_killed() {
+    let test = "restart::a_run_continues_when_the_controller_is_restarted_and_when_it_is_killed";
     let Some((lab, place)) = prepared(test, &[CONTROLLER, "slave1"]) else { return };
     let configured = Configured::new(&place, &lab, &["slave1"]);
     drop_in(&configured.controller, CONTROLLER_UNIT, "[Service]\nRestartSec=100ms\n");
@@ -86,8 +86,8 @@ fn a_run_goes_on_when_the_controller_is_restarted_and_when_it_is_killed() {
 }
 
 #[test]
-fn members_who_wait_at_a_barrier_do_not_notice_that_the_controller_is_restarted() {
-    let test = "restart::members_who_wait_at_a_barrier_do_not_notice_that_the_controller_is_restarted";
+fn members_at_a_barrier_do_not_notice_that_the_controller_is_restarted() {
+    let test = "restart::members_at_a_barrier_do_not_notice_that_the_controller_is_restarted";
     let Some((lab, place)) = prepared(test, &[CONTROLLER, "slave1"]) else { return };
     let configured = Configured::new(&place, &lab, &["slave1"]);
     configured.start_controller();

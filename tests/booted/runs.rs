@@ -1,4 +1,5 @@
-//! Runs over slaves that are services, handed to a controller that is one: the relay and the swarm of the examples.
+//! Runs over slaves that are services, submitted to a controller that is a service: the relay and the swarm of the
+//! examples.
 
 use serde_json::json;
 
@@ -9,16 +10,16 @@ use super::{
     CONTROLLER, CONTROLLER_UNIT, Configured, DEADLINE, OPERATOR, SLAVE_UNIT, SLAVES, copy_from_repository, prepared,
 };
 
-/// A text of the examples with words replaced; each is there.
+/// A text of the examples with words replaced. Fails if one of them does not occur.
 fn adapted(file: &str, words: &[(&str, &str)]) -> String {
-    let text = std::fs::read_to_string(repository().join(file)).expect("the example is there");
+    let text = std::fs::read_to_string(repository().join(file)).expect("the example exists");
     words.iter().fold(text, |text, (from, to)| {
         assert!(text.contains(from), "{file} has no {from:?} any more");
         text.replace(from, to)
     })
 }
 
-/// The relay for three slaves: the first runner is the judge, too.
+/// The relay for three slaves: the first runner is also the judge.
 fn relay(place: &Place) {
     let words = [
         ("@{judge.address}", "@{slave1.address}"),
@@ -36,7 +37,7 @@ fn three_slaves_that_are_services_run_the_relay_and_stay() {
     let test = "runs::three_slaves_that_are_services_run_the_relay_and_stay";
     let Some((lab, place)) = prepared(test, &[&[CONTROLLER], &SLAVES[..]].concat()) else { return };
     let configured = Configured::new(&place, &lab, &SLAVES);
-    // Slaves that are there first look for the controller until it comes.
+    // The slaves start before the controller, and look for it.
     configured.start_slaves();
     configured.start_controller();
     configured.wait_for_status("3 slaves, 0 runs");
@@ -68,7 +69,7 @@ fn three_slaves_that_are_services_run_the_relay_and_stay() {
         assert_eq!(slave.property(SLAVE_UNIT, "NRestarts"), "0");
         let left = slave.processes_of("arete-slave");
         assert_eq!(left.lines().count(), 1, "{left}");
-        // What a service says has a priority in the journal, by which "journalctl -p" finds it.
+        // Every line of a service in the journal has a priority, which "journalctl -p" uses.
         let line = slave.wait_for_journal(SLAVE_UNIT, "connected");
         assert_eq!(line["PRIORITY"], "6", "{line}");
         assert!(!line["MESSAGE"].as_str().unwrap_or_default().starts_with('<'), "{line}");
@@ -104,8 +105,8 @@ fn three_slaves_that_are_services_download_a_file_and_are_stopped_together() {
 }
 
 #[test]
-fn commands_run_as_root_with_the_drop_in_that_says_so() {
-    let test = "runs::commands_run_as_root_with_the_drop_in_that_says_so";
+fn commands_run_as_root_with_the_drop_in_for_root() {
+    let test = "runs::commands_run_as_root_with_the_drop_in_for_root";
     let Some((lab, place)) = prepared(test, &[CONTROLLER, "slave1"]) else { return };
     let configured = Configured::new(&place, &lab, &["slave1"]);
     let example = "/usr/share/doc/arete/examples/root.conf.example";

@@ -1,4 +1,4 @@
-//! A loop that is stuck is found by systemd, and started again.
+//! systemd detects a loop that is stuck, and restarts the service.
 
 use super::{CONTROLLER, CONTROLLER_UNIT, Configured, SLAVE_UNIT, drop_in, prepared};
 

@@ -1,12 +1,12 @@
-//! Tests of at most 1 MiB, which is what a controller hears in one message, that are made to be expensive to judge: the
-//! largest that are right, and the worst of those that are not.
+//! Tests that are expensive to check, of at most 1 MiB, which is the longest message to a controller: the largest
+//! valid ones, and the worst invalid ones.
 
 /// `count` items of a list or members of an object.
 pub fn each(count: usize, item: impl Fn(usize) -> String) -> String {
     (0..count).map(item).collect::<Vec<_>>().join(",")
 }
 
-/// A test with these parts; what is empty is what it must have.
+/// A test with these parts. An empty part gets the least that it must have.
 fn test(top: &str, schedules: &str, slaves: &str) -> String {
     let schedules = if schedules.is_empty() { r#""s":[]"# } else { schedules };
     let slaves = if slaves.is_empty() { r#""a":["s"]"# } else { slaves };
@@ -17,7 +17,7 @@ fn entries(count: usize, rest: impl Fn(usize) -> String) -> String {
     format!(r#""s":[{}]"#, each(count, |nr| format!(r#"{{"name":"e{nr}",{}}}"#, rest(nr))))
 }
 
-/// The worst of each kind, by name, and whether it is a right test.
+/// The worst of each kind: its name, its text, and whether it is valid.
 pub fn tests() -> Vec<(&'static str, String, bool)> {
     let notify = |count, name: fn(usize) -> String| entries(count, |nr| format!(r#""at":0,"notify":"{}""#, name(nr)));
     let names = |count| {
@@ -109,7 +109,7 @@ pub fn tests() -> Vec<(&'static str, String, bool)> {
             false,
         ),
         (
-            "items that stand for the same members",
+            "items that name the same members",
             test(
                 &format!(
                     r#""groups":{{"g":[{}]}},"#,

@@ -1,7 +1,7 @@
 //! Several hosts on one machine: network namespaces joined by a bridge.
 //!
-//! The bridge stands in a namespace of its own, the switch, so nothing of this is seen outside, and cutting two hosts
-//! off from each other touches neither of them.
+//! The bridge is in a namespace of its own, the switch. Therefore the rest of the machine does not see the lab, and a
+//! cut between two hosts does not change their namespaces.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -14,20 +14,20 @@ use super::{Needed, find, is_root, missing, must, skip};
 /// Set for a test that runs itself again as the root of a user namespace.
 const INSIDE: &str = "ARETE_TEST_INSIDE_USER_NAMESPACE";
 
-/// What every namespace's name begins with; the pid of the test process follows.
+/// The beginning of every namespace's name. The pid of the test process follows.
 const PREFIX: &str = "aretetest";
 
 static SERIAL: AtomicU32 = AtomicU32::new(0);
 
-/// A bridge and its hosts. They are gone when it is dropped.
+/// A bridge and its hosts. They are removed when it is dropped.
 pub struct Lab {
     prefix: String,
     hosts: Vec<String>,
 }
 
 impl Lab {
-    /// A lab with these hosts, or `None` if the test is over already: then it was skipped, or it has run and passed in
-    /// a user namespace. `test` is the full name of the calling test.
+    /// A lab with these hosts, or `None` if the test is already over: it was skipped, or it ran and passed in a user
+    /// namespace. `test` is the full name of the calling test.
     pub fn new(test: &str, hosts: &[&str]) -> Option<Lab> {
         if let Some(why) = missing(&["ip", "nft"]) {
             skip(test, &why, Needed::InCi);
@@ -70,7 +70,7 @@ impl Lab {
         ip(&["-n", &name, "link", "set", "eth0", "up"]);
     }
 
-    /// Takes a host's interface out: it is gone.
+    /// Removes a host's interface.
     pub fn unplug(&self, host: &str) {
         ip(&["-n", &self.namespace(host), "link", "del", "eth0"]);
     }
@@ -88,7 +88,7 @@ impl Lab {
         format!("{}{host}", self.prefix)
     }
 
-    /// The file by which a host's network is entered.
+    /// The file with which a process enters a host's network.
     pub fn network(&self, host: &str) -> PathBuf {
         self.index(host);
         Path::new("/run/netns").join(self.namespace(host))
@@ -116,12 +116,12 @@ impl Lab {
         self.command(host, env!("CARGO_BIN_EXE_arete"))
     }
 
-    /// Nothing goes from `a` to `b` or back any more; packets vanish without a word.
+    /// Drops all packets between `a` and `b`, without an error to either.
     pub fn cut(&self, a: &str, b: &str) {
         self.change_cuts("add", a, b);
     }
 
-    /// Takes a cut back.
+    /// Removes a cut.
     pub fn heal(&self, a: &str, b: &str) {
         self.change_cuts("delete", a, b);
     }
@@ -132,7 +132,7 @@ impl Lab {
         nft(&self.namespace("switch"), &format!("{verb} element bridge lab cuts {pairs}"));
     }
 
-    /// Resets every TCP connection between two hosts that says a word from now on, until [`stop_resetting`].
+    /// Resets every TCP connection between two hosts that sends something, until [`stop_resetting`].
     ///
     /// [`stop_resetting`]: Lab::stop_resetting
     pub fn reset(&self, a: &str, b: &str) {
@@ -146,7 +146,7 @@ impl Lab {
         }
     }
 
-    /// Takes all resets of two hosts back.
+    /// Removes all resets between two hosts.
     pub fn stop_resetting(&self, a: &str, b: &str) {
         for host in [a, b] {
             nft(&self.namespace(host), "delete table inet lab");
@@ -199,7 +199,7 @@ fn remove(namespace: &str) {
     let _ = Command::new(find("ip").expect("a lab has ip")).args(["netns", "del", namespace]).output();
 }
 
-/// Removes what test processes that were killed have left.
+/// Removes what killed test processes have left.
 fn remove_stale() {
     for entry in fs::read_dir("/run/netns").into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -210,7 +210,7 @@ fn remove_stale() {
     }
 }
 
-/// Runs the calling test again, alone, as the root of a new user namespace with its own network, mounts and processes.
+/// Runs only the calling test again, as the root of a new user namespace with its own network, mounts and processes.
 fn run_inside_user_namespace(test: &str) {
     let namespaces = ["-Urnm", "--pid", "--fork", "--mount-proc"];
     let prepare = "mount -t tmpfs tmpfs /run";

@@ -1,9 +1,10 @@
-//! What the tests that run the real program share: a directory of their own, the program with a deadline, and the
-//! promise that nothing is left running.
+//! What the tests of the real program share: a directory for each test, programs with a deadline, and the check that
+//! nothing is left running.
 //!
-//! A [`Place`] prints everything it knows when its test fails, and ends whatever its test has started.
+//! If its test fails, a [`Place`] prints the commands, their output and its files. It always ends the programs that
+//! its test has started.
 
-// Each test file uses its own part of this.
+// Each test file uses a different part of this.
 #![allow(dead_code, unused_imports)]
 
 pub mod lab;
@@ -23,19 +24,19 @@ pub use pki::Pki;
 pub use place::Place;
 pub use program::{Ended, Program, Running};
 
-/// How often a condition is looked at.
+/// How often a condition is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// Long enough for anything that takes a moment on a busy machine.
+/// Long enough, on a busy machine, for anything that usually takes a moment.
 pub const SOON: Duration = Duration::from_secs(20);
 
-/// Waits until `condition` holds; fails the test, saying what it waited for, when `deadline` has passed.
+/// Waits until `condition` holds. If it does not within `deadline`, fails the test with the name of the condition.
 #[track_caller]
 pub fn wait_for(deadline: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     assert!(holds_within(deadline, &mut condition), "waited {deadline:?} in vain for {what}");
 }
 
-/// Whether `condition` holds before `deadline` has passed.
+/// Returns whether `condition` holds within `deadline`.
 pub fn holds_within(deadline: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let begin = Instant::now();
     loop {
@@ -49,20 +50,20 @@ pub fn holds_within(deadline: Duration, mut condition: impl FnMut() -> bool) -> 
     }
 }
 
-/// What becomes of a run of all tests in which something that a test needs is absent.
+/// What a run of all tests does if a requirement of a test is missing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Needed {
-    /// With `CI=true` that is a failure: `.ci/run` installs it.
+    /// With `CI=true` the test fails, because `.ci/run` installs it.
     InCi,
     /// The test is skipped.
     Nowhere,
 }
 
-/// Says that a test is skipped, and why. The caller returns.
+/// Prints that a test is skipped, and why. The caller returns.
 pub fn skip(test: &str, why: &str, needed: Needed) {
     let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
     assert!(!(in_ci && needed == Needed::InCi), "{test} cannot be skipped with CI=true: {why}");
-    // Not through print: the harness shows the captured output of failed tests only.
+    // Not with print: the harness shows the captured output of failed tests only.
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "skipped {test}: {why}");
 }
@@ -72,14 +73,14 @@ pub fn have(program: &str) -> bool {
     find(program).is_some()
 }
 
-/// Where a program is, looked up as a shell would, and in the places of root's programs.
+/// The path of a program, on the PATH or in the usual directories for root.
 pub fn find(program: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/bin", "/usr/sbin", "/sbin", "/bin"].map(std::path::PathBuf::from);
     std::env::split_paths(&path).chain(more).map(|dir| dir.join(program)).find(|file| file.is_file())
 }
 
-/// The first of `programs` that is absent, with what to do about it.
+/// The first missing one of `programs`, with a hint how to get it.
 pub fn missing(programs: &[&str]) -> Option<String> {
     programs.iter().find(|program| !have(program)).map(|program| format!("{program} is not installed"))
 }
@@ -89,7 +90,7 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Python without the user's own additions, so that only its standard library counts.
+/// Python without the user's own additions, with its standard library only.
 pub fn python() -> Command {
     let system = std::path::Path::new("/usr/bin/python3");
     let mut command = Command::new(if system.exists() { system } else { "python3".as_ref() });
@@ -97,7 +98,7 @@ pub fn python() -> Command {
     command
 }
 
-/// Runs a short command to its end and returns what it printed; fails the test when it does not exit with 0.
+/// Runs a short command to its end and returns its output. Fails the test if it does not exit with 0.
 #[track_caller]
 pub fn must(command: &mut Command) -> String {
     let output =

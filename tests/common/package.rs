@@ -6,10 +6,10 @@ use std::process::Command;
 
 use super::{Place, must, repository};
 
-/// What making a package needs.
+/// The programs that are needed to make a package.
 pub const PROGRAMS: [&str; 5] = ["make", "dpkg-deb", "objdump", "strip", "gzip"];
 
-/// `make` in the repository, with the program that the tests run. The package goes to the place.
+/// Runs `make` in the repository with the program that the tests run. The package is written to the place.
 pub fn make(place: &Place, words: &[&str]) -> Command {
     let mut command = Command::new("make");
     command.arg("-s").args(words).arg(format!("BIN={}", env!("CARGO_BIN_EXE_arete"))).current_dir(repository());
@@ -18,7 +18,7 @@ pub fn make(place: &Place, words: &[&str]) -> Command {
     command
 }
 
-/// Makes the package and says where it is.
+/// Makes the package and returns its path.
 pub fn make_package(place: &Place) -> PathBuf {
     must(&mut make(place, &["deb"]));
     let built = fs::read_dir(place.path("deb")).expect("it was made there").flatten().map(|entry| entry.path());

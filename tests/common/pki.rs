@@ -26,7 +26,7 @@ impl<'a> Pki<'a> {
         self.issue(&[name])
     }
 
-    /// What `arete pki issue lab` makes with these words, the name first.
+    /// The directory that `arete pki issue lab` makes for these arguments, the name first.
     pub fn issue(&self, words: &[&str]) -> PathBuf {
         self.place.arete(["pki", "issue", "lab"].iter().chain(words)).run().exits_with(0);
         self.place.path("lab").join(words[0])

@@ -13,18 +13,18 @@ use serde_json::Value;
 use super::program::{Program, Record};
 use super::{holds_within, strays};
 
-/// The variable that every process of a test carries.
+/// The variable in the environment of every process of a test.
 pub const MARK: &str = "ARETE_TEST_MARK";
 
-/// How much of a file is shown when a test fails, in bytes from its end.
+/// How much of a file is shown if a test fails, in bytes from its end.
 const SHOWN_OF_A_FILE: usize = 20_000;
 
-/// How long a killed process may take to disappear.
+/// The limit on the time until a killed process has disappeared.
 const DISAPPEARS_WITHIN: Duration = Duration::from_secs(2);
 
 static SERIAL: AtomicU32 = AtomicU32::new(0);
 
-/// A temporary directory: removed when the test passes; kept, named and shown when it fails.
+/// A temporary directory. It is removed if the test passes, and kept, named and shown if it fails.
 pub struct Place {
     dir: PathBuf,
     mark: String,
@@ -32,16 +32,16 @@ pub struct Place {
 }
 
 impl Place {
-    /// A new one; `name` is for people.
+    /// Makes a new one. `name` is for people.
     pub fn new(name: &str) -> Place {
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let mark = format!("arete-{name}-{}-{serial}", std::process::id());
         let dir = fs::canonicalize(std::env::temp_dir()).expect("there is a temporary directory").join(&mark);
         fs::create_dir(&dir).unwrap_or_else(|error| panic!("cannot create {}: {error}", dir.display()));
         let place = Place { dir, mark, records: RefCell::default() };
-        // The temporary files of what the test runs, so that what they leave behind is seen.
+        // The directory for temporary files of the test's programs, so that the test sees the files that they leave.
         fs::create_dir(place.path("tmp")).expect("a new directory has room for another");
-        // Their sockets.
+        // The directory for their sockets.
         fs::create_dir(place.path("run")).expect("a new directory has room for another");
         place
     }
@@ -50,12 +50,12 @@ impl Place {
         &self.dir
     }
 
-    /// How many programs were started here, a number that the next one does not have.
+    /// The number of programs that were started here. The next program gets another number.
     pub fn serial(&self) -> usize {
         self.records.borrow().len()
     }
 
-    /// What every process of this test carries in its environment.
+    /// The value in the environment of every process of this test.
     pub fn mark(&self) -> &str {
         &self.mark
     }
@@ -64,7 +64,7 @@ impl Place {
         self.dir.join(relative)
     }
 
-    /// Writes a file, with the directories above it.
+    /// Writes a file, and creates the directories above it.
     pub fn write(&self, relative: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(relative);
         fs::create_dir_all(path.parent().expect("a file lies in a directory")).expect("directories can be made");
@@ -72,8 +72,9 @@ impl Place {
         path
     }
 
-    /// Lets every user write here, for programs that run as another user. As in /tmp, none moves what is another's.
-    pub fn give_to_everybody(&self) {
+    /// Lets every user write here, for programs that run as another user. As in /tmp, a user cannot move files of
+    /// another.
+    pub fn make_writable_for_all(&self) {
         use std::os::unix::fs::PermissionsExt;
         let open = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o1777));
         for dir in [self.dir.clone(), self.path("tmp"), self.path("run")] {
@@ -96,7 +97,7 @@ impl Place {
         self.program(command)
     }
 
-    /// Another program, in the same directory and under the same care.
+    /// Another program, with the same directory, deadline and cleanup.
     pub fn program(&self, command: Command) -> Program<'_> {
         Program::new(self, command)
     }
@@ -108,7 +109,7 @@ impl Place {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("summary.json is not JSON: {error}: {text}"))
     }
 
-    /// The lines of a run's `events.jsonl`; a piece of a line at its end is left out, it is being written.
+    /// The lines of a run's `events.jsonl`, without a piece of a line at its end, which is still being written.
     #[track_caller]
     pub fn events(&self, results: &str) -> Vec<Value> {
         let text = fs::read_to_string(self.path(results).join("events.jsonl")).unwrap_or_default();
@@ -118,7 +119,7 @@ impl Place {
         whole.lines().map(parse).collect()
     }
 
-    /// How many events of a run are called `name`.
+    /// The number of a run's events with this name.
     pub fn count(&self, results: &str, name: &str) -> usize {
         self.events(results).iter().filter(|event| event["event"] == name).count()
     }
@@ -130,7 +131,7 @@ impl Place {
         found
     }
 
-    /// Fails the test when a process that carries this test's mark still runs.
+    /// Fails the test if a process with this test's mark still runs.
     #[track_caller]
     pub fn assert_nothing_left(&self) {
         let mut left = Vec::new();
@@ -141,14 +142,14 @@ impl Place {
         assert!(gone, "left running: {left:#?}");
     }
 
-    /// Fails the test when the programs left something in their temporary directory.
+    /// Fails the test if the programs left a file in their temporary directory.
     #[track_caller]
     pub fn assert_no_temporary_files(&self) {
         let left = files_below(&self.path("tmp"));
         assert!(left.is_empty(), "left in the temporary directory: {left:#?}");
     }
 
-    /// Prints what is known: commands, their output, the files.
+    /// Prints the commands, their output, and the files.
     fn show(&self) {
         for record in self.records.borrow().iter() {
             eprintln!("==== $ {}\n     {}", record.command, record.status);

@@ -1,4 +1,4 @@
-//! A program that a test runs, with a deadline; its output goes to files, so it can be read at any time.
+//! A program that a test runs, with a deadline. Its output is written to files, so it can be read at any time.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -12,10 +12,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::place::{MARK, Place};
 use super::{holds_within, wait_for};
 
-/// How long a program may take when the test says nothing else.
+/// The deadline of a program, unless the test names another.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What is shown of a program when the test fails.
+/// What is printed of a program if the test fails.
 pub struct Record {
     pub command: String,
     pub status: String,
@@ -93,7 +93,7 @@ impl<'a> Program<'a> {
     }
 }
 
-/// A program that runs. Dropping it kills it.
+/// A running program. Dropping it kills it.
 pub struct Running<'a> {
     place: &'a Place,
     nr: usize,
@@ -109,7 +109,7 @@ impl Running<'_> {
         self.child.id()
     }
 
-    /// Sends it a signal, it alone.
+    /// Sends a signal to this process alone.
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id() as i32).expect("a child has a pid");
         kill_process(pid, signal).expect("a child that was not waited for can be sent a signal");
@@ -119,7 +119,7 @@ impl Running<'_> {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// What it has printed on standard output so far.
+    /// The output on standard output up to now.
     pub fn stdout(&self) -> String {
         text(&self.stdout)
     }
@@ -128,7 +128,7 @@ impl Running<'_> {
         text(&self.stderr)
     }
 
-    /// Waits until it has printed `part`, on either stream.
+    /// Waits until `part` is in the output, on either stream.
     #[track_caller]
     pub fn wait_for_output(&mut self, part: &str) {
         let deadline = self.deadline;
@@ -144,7 +144,7 @@ impl Running<'_> {
         });
     }
 
-    /// Waits for its end; fails the test when its deadline, counted from its start, passes first.
+    /// Waits for the end. Fails the test if the deadline, counted from the start, passes first.
     #[track_caller]
     pub fn wait(mut self) -> Ended {
         let left = self.deadline.saturating_sub(self.begin.elapsed());
@@ -186,20 +186,20 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// Its exit code; fails the test when it died of a signal.
+    /// The exit code. Fails the test if a signal ended the program.
     #[track_caller]
     pub fn code(&self) -> i32 {
         self.status.code().unwrap_or_else(|| panic!("it died of signal {:?}", self.status.signal()))
     }
 
-    /// Fails the test when it did not exit with `code`.
+    /// Fails the test if the exit code is not `code`.
     #[track_caller]
     pub fn exits_with(self, code: i32) -> Ended {
         assert_eq!(self.status.code(), Some(code), "{}: {}{}", self.status, self.stdout, self.stderr);
         self
     }
 
-    /// Fails the test when standard error lacks one of `parts`.
+    /// Fails the test if standard error lacks one of `parts`.
     #[track_caller]
     pub fn complains(self, parts: &[&str]) -> Ended {
         for part in parts {

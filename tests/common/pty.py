@@ -1,9 +1,10 @@
-"""Runs a command on a terminal of its own and copies to standard output what it shows there.
+"""Runs a command on a new terminal and copies its output there to standard output.
 
     pty.py WIDTHxHEIGHT MOOD COMMAND...
 
-MOOD says what the person at the terminal does: `watch`; `interrupt`, type Ctrl-C when a first command has started, and
-`interrupt:TEXT`, when that text was shown; `resize`, make the window smaller and larger all the time; `ignore`, never read.
+MOOD selects what the person at the terminal does. `watch`: nothing. `interrupt`: type Ctrl-C when a first command has
+started. `interrupt:TEXT`: type it when that text was shown. `resize`: make the window smaller and larger all the time.
+`ignore`: never read.
 """
 
 import fcntl
@@ -50,7 +51,7 @@ while True:
     try:
         data = os.read(ours, 65536)
     except OSError:
-        break  # Nobody has the terminal open any more.
+        break  # No process has the terminal open any more.
     if not data:
         break
     shown += data

@@ -21,8 +21,8 @@ impl Stray {
     }
 }
 
-/// The processes that carry `mark` in their environment or their arguments, or that stand in `dir`. A process that has
-/// ended and that its parent has not asked about is none.
+/// The processes with `mark` in their environment or their arguments, or with `dir` as their working directory. A
+/// zombie does not count.
 pub fn of(mark: &str, dir: &Path) -> Vec<Stray> {
     let own = std::process::id() as i32;
     let processes = fs::read_dir("/proc").expect("/proc is mounted").flatten();

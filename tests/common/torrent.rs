@@ -1,4 +1,4 @@
-//! A swarm's fixed parts: the file, its torrent, the tracker and the seeder, all real programs.
+//! The fixed parts of a swarm: the file, its torrent, the tracker and the seeder, all real programs.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -7,10 +7,10 @@ use std::process::Command;
 
 use super::{Place, Running, SOON, find, must, python, repository, wait_for};
 
-/// What a swarm needs to be installed.
+/// The programs that a swarm needs.
 pub const PROGRAMS: [&str; 2] = ["ctorrent", "python3"];
 
-/// Where the tracker listens.
+/// The address of the tracker.
 const TRACKER_PORT: u16 = 6969;
 
 /// The size of the file that is shared.
@@ -19,7 +19,7 @@ const FILE_BYTES: usize = 20 * 1024 * 1024;
 /// The name of the file that is shared.
 pub const FILE_NAME: &str = "demo.bin";
 
-/// A tracker and a seeder that run.
+/// A running tracker and a running seeder.
 pub struct Swarm<'a> {
     pub torrent: PathBuf,
     pub data: Vec<u8>,
@@ -28,8 +28,8 @@ pub struct Swarm<'a> {
 }
 
 impl<'a> Swarm<'a> {
-    /// Makes `demo.torrent` in the place's directory and starts tracker and seeder. `on(host, program)` is how a
-    /// program is run on the host `tracker` or `seeder`, whose addresses are given.
+    /// Makes `demo.torrent` in the place's directory and starts the tracker and the seeder. `on(host, program)`
+    /// returns a command that runs a program on the host `tracker` or `seeder`. The addresses of the hosts are given.
     pub fn start(
         place: &'a Place,
         tracker: Ipv4Addr,
@@ -54,12 +54,12 @@ impl<'a> Swarm<'a> {
         Swarm { torrent, data, tracker, seeder }
     }
 
-    /// Whether these are the bytes that were shared.
+    /// Returns whether these are the bytes of the shared file.
     pub fn is_the_file(&self, path: &std::path::Path) -> bool {
         fs::read(path).is_ok_and(|bytes| bytes == self.data)
     }
 
-    /// Ends tracker and seeder.
+    /// Ends the tracker and the seeder.
     pub fn stop(self) {}
 }
 

@@ -36,7 +36,7 @@ class Tracker(http.server.ThreadingHTTPServer):
     request_queue_size = 64
 
     def server_bind(self):
-        # Without the look-up of the own host name, which may take seconds in a lab without a name server.
+        # Without a look-up of its own host name, which may take seconds in a lab without a name server.
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]
 

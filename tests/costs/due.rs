@@ -1,4 +1,4 @@
-//! What is due by time and not by a message: the look at who can still come, in runs as large as a test may be.
+//! Work that is due by time and not by a message: the check who can still arrive, in runs as large as a test may be.
 
 use serde_json::json;
 
@@ -11,10 +11,10 @@ pub const CASES: &[Case] =
 /// The most entries that a slave may have.
 const ENTRIES: usize = 4_096;
 
-/// A test may have as many slaves with so many entries.
+/// The number of slaves in the largest test in which each slave has ENTRIES entries.
 const SLAVES: usize = 24;
 
-/// Slaves of a run that has started.
+/// The slaves of a run that has started.
 struct Started {
     slaves: Vec<Peer>,
     /// The number of the last report of each slave.
@@ -30,7 +30,7 @@ impl Started {
         it.place.write("due.json", test.to_string());
         it.hand_in("due.json");
         let mut slaves: Vec<Peer> = (1..=count).map(|nr| it.peer(&hello(&format!("s{nr}"), "i", ""))).collect();
-        // Parts are sent in pieces, and a slave that has none cannot be ready.
+        // Parts are sent in pieces, and a slave without its part cannot be ready.
         slaves.iter().for_each(|slave| slave.hears("\"prepare\""));
         let said = slaves[0].heard();
         let run = said.split("\"prepare\",\"run\":\"").nth(1).and_then(|rest| rest.split('"').next());
@@ -63,7 +63,7 @@ impl Started {
         self.slaves[0].settles();
     }
 
-    /// Lets the controller look a few times.
+    /// Lets the controller check several times.
     fn goes_on(&mut self) {
         for _ in 0..4 {
             std::thread::sleep(std::time::Duration::from_secs(1));
@@ -72,7 +72,7 @@ impl Started {
     }
 }
 
-/// Every entry may still come to a barrier of its own, and has run often.
+/// Every entry may still arrive at a barrier of its own, and has run often.
 fn look_at_many_entries(it: &Loop<'_>) {
     let entry = |nr: usize| match nr % 2 {
         0 => json!({"name": format!("e{nr}"), "poke": true, "barrier": format!("b{nr}"), "count": 2}),
@@ -95,7 +95,7 @@ fn look_at_many_entries(it: &Loop<'_>) {
     started.goes_on();
 }
 
-/// A slave waits for very many, of whom none is lost.
+/// A slave waits for very many members, none of which is lost.
 fn look_at_many_names(it: &Loop<'_>) {
     let entries = [json!({"name": "e", "poke": true, "barrier": "b", "count": 2})];
     let mut started = Started::new(it, SLAVES, &entries);

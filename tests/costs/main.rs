@@ -1,8 +1,8 @@
-//! What the worst of each message costs a controller.
+//! The most that each message can cost a controller.
 //!
-//! `src/wire/costs.md` tells it for whoever reads the code. Here each message is said as badly as a peer can, to a
-//! controller of its own, which says at its end how much of the processor its longest turn took: no turn may take longer
-//! than [`TURN`]. A message without a case here, or without a line there, fails the test.
+//! `src/wire/costs.md` describes these costs. Here a peer sends each message in its worst form to a controller of its
+//! own, which prints at its end how much processor time its longest turn took. No turn may take longer than [`TURN`].
+//! A message without a case here, or without a line there, fails the test.
 
 #![forbid(unsafe_code)]
 
@@ -25,18 +25,18 @@ use arete::wire::ToController;
 use common::Place;
 use peer::Loop;
 
-/// The most that a turn of the loop may take of the processor, so that nobody notices. What a turn waits for a disk, or
-/// for other programs, is no peer's.
+/// The most processor time for a turn of the loop, so that a turn delays no other peer. Waits for a disk or for other
+/// programs are not caused by a peer, and do not count.
 const TURN: Duration = Duration::from_millis(50);
 
-/// How often a case that took longer is tried again: another program on the machine can only make a turn longer, by what
-/// it takes of the caches and of the memory.
+/// The number of attempts for a case that took longer. Other programs on the machine can only lengthen a turn, because
+/// they use the caches and the memory.
 const TRIES: usize = 3;
 
-/// A message, and what says it as badly as can be.
+/// A message, and the function that sends it in its worst form.
 type Case = (&'static str, fn(&Loop<'_>));
 
-/// Runs each case with a controller of its own; fails with the table of what they took.
+/// Runs each case with a controller of its own. Fails with a table of their times.
 fn hold(cases: &[Case], start: fn(&Place) -> Loop<'_>) {
     let (mut table, mut slow) = (String::new(), 0);
     for (message, worst) in cases {
@@ -70,27 +70,27 @@ fn no_message_of_an_operator_holds_the_loop_up() {
     hold(operators::CASES, peer::of_runs);
 }
 
-/// No message: a run starts when its slaves are there.
+/// Not a message: a run starts when its slaves are connected.
 #[test]
 fn no_start_of_a_run_holds_the_loop_up() {
     hold(runs::STARTS, peer::of_runs);
 }
 
-/// No message: a run ends when its slaves have stopped.
+/// Not a message: a run ends when its slaves have stopped.
 #[test]
 fn no_end_of_a_run_holds_the_loop_up() {
     hold(runs::ENDS, peer::of_runs);
 }
 
-/// What is done each second, and when a slave is lost, by how large a run is.
+/// Work of each second, and of each lost slave, by the size of the run.
 #[test]
 fn no_look_at_a_run_holds_the_loop_up() {
     hold(due::CASES, peer::of_runs);
 }
 
-/// What is behind all that a room is told: a ledger that has grown long is written anew.
+/// Work that many messages to a room cause in the end: a ledger that has grown long is rewritten.
 #[test]
-fn no_piece_of_a_ledger_that_is_written_anew_holds_the_loop_up() {
+fn no_part_of_the_rewrite_of_a_ledger_holds_the_loop_up() {
     hold(members::LEDGERS, peer::of_runs);
 }
 
@@ -103,5 +103,5 @@ fn every_message_has_a_worst_case_and_a_line_on_the_page() {
         assert!(tried().any(|it| it == *message), "{message} has no worst case");
         assert!(told.contains(message), "{message} is not on the page");
     }
-    assert_eq!(told.len(), ToController::TYPES.len(), "the page tells of other messages: {told:?}");
+    assert_eq!(told.len(), ToController::TYPES.len(), "the page lists other messages: {told:?}");
 }

@@ -26,11 +26,11 @@ pub const CASES: &[Case] = &[
     ("bye", bye),
 ];
 
-/// Not messages: what a ledger of rooms keeps of them, when it is written anew.
+/// Not messages: the entries of a ledger of rooms when it is rewritten.
 pub const LEDGERS: &[Case] =
     &[("triggers", ledger_of_triggers), ("rounds", ledger_of_rounds), ("unheard", ledger_of_unheard)];
 
-/// As long as a name may be.
+/// A name of the greatest length.
 fn long(nr: usize) -> String {
     format!("{nr:0>60}")
 }
@@ -88,7 +88,7 @@ fn watch(it: &Loop<'_>) {
     }
     peers[0].lines((0..50_000).map(|_| trigger("watch", &long(1), "")));
     peers.iter_mut().for_each(|peer| peer.settles());
-    // All that they wait for fires.
+    // Everything that they wait for fires.
     peers[0].lines((0..5_000).map(|nr| trigger("notify", &long(nr), r#","count":1"#)));
     peers.iter_mut().for_each(|peer| peer.settles());
 }
@@ -100,7 +100,7 @@ fn notify(it: &Loop<'_>) {
     peer.settles();
 }
 
-/// As much data as a trigger takes, for many who wait for it.
+/// A trigger with the most data, for many members that wait for it.
 fn notify_with_data(it: &Loop<'_>) {
     let mut others: Vec<_> = (0..150).map(|nr| it.peer(&join(&format!("w{nr}")))).collect();
     let mut peer = it.joins("m");
@@ -114,7 +114,7 @@ fn notify_with_data(it: &Loop<'_>) {
     others.iter().for_each(|other| other.hears("\"triggered\""));
 }
 
-/// Makes and removes a trigger until a ledger that has begun is written anew, and once more.
+/// Makes and removes a trigger until a ledger is rewritten, and then once more.
 fn makes_the_ledger_long(it: &Loop<'_>) {
     let mut peer = it.joins("long");
     for _ in 0..2 {
@@ -126,11 +126,11 @@ fn makes_the_ledger_long(it: &Loop<'_>) {
                 break;
             }
         }
-        assert_ne!(it.ledger(), begin, "the ledger was not written anew");
+        assert_ne!(it.ledger(), begin, "the ledger was not rewritten");
     }
 }
 
-/// As many as a room has, of which one knows very many who have notified it, and some carry as much as they can.
+/// The most triggers of a room. One of them has the most members that have notified it, and some carry the most data.
 fn ledger_of_triggers(it: &Loop<'_>) {
     let mut peer = it.joins("m");
     let data = "x".repeat(65_000);
@@ -149,7 +149,7 @@ fn ledger_of_triggers(it: &Loop<'_>) {
     makes_the_ledger_long(it);
 }
 
-/// Failed rounds that stand, each of as many as may meet.
+/// Failed rounds whose verdicts are kept, each of as many members as may meet.
 fn ledger_of_rounds(it: &Loop<'_>) {
     let names: Vec<String> = (0..MEMBERS_MAX).map(|nr| format!("\"{}\"", long(nr))).collect();
     let party = format!(r#"{{"members":["m",{}]}}"#, names[1..].join(","));
@@ -157,14 +157,15 @@ fn ledger_of_rounds(it: &Loop<'_>) {
     for id in 1..12 {
         peer.lines([arrive(&format!("b{id}"), id, &party)].into_iter());
         peer.settles();
-        // Their time is up one after the other: what many deadlines take that are due in one turn is no ledger's.
+        // Their deadlines pass one after the other, because the cost of many deadlines in one turn is not a cost of
+        // the ledger.
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
     std::thread::sleep(std::time::Duration::from_secs(2));
     makes_the_ledger_long(it);
 }
 
-/// Verdicts that nobody has heard, of many rounds and of one, and with large maps.
+/// Verdicts that were not confirmed: of many rounds, of one round, and with large maps.
 fn ledger_of_unheard(it: &Loop<'_>) {
     let mut peers: Vec<_> = (0..10).map(|nr| it.joins(&format!("m{nr}"))).collect();
     for (nr, peer) in peers.iter_mut().enumerate() {
@@ -190,7 +191,7 @@ fn arrive(barrier: &str, id: usize, party: &str) -> String {
     )
 }
 
-/// A party as large as can be, again and again.
+/// The largest party, again and again.
 fn arrive_with_many(it: &Loop<'_>) {
     let names: Vec<String> = (0..MEMBERS_MAX).map(|nr| format!("\"n{nr}\"")).collect();
     let party = format!(r#"{{"members":["m",{}]}}"#, names[1..].join(","));
@@ -198,12 +199,12 @@ fn arrive_with_many(it: &Loop<'_>) {
     peer.lines((1..80).map(|id| arrive(&format!("b{id}"), id, &party)));
     peer.settles();
     drop(peer);
-    // Its rounds end with it; others are not disturbed.
+    // The member's rounds end when it leaves. Other members are not disturbed.
     let mut other = it.joins("o");
     other.settles();
 }
 
-/// Large rounds whose time is up at once.
+/// Large rounds whose deadlines pass at the same time.
 fn arrive_until_all_time_out(it: &Loop<'_>) {
     let names: Vec<String> = (1..MEMBERS_MAX).map(|nr| format!("\"n{nr}\"")).collect();
     let party = format!(r#"{{"members":["m",{}]}}"#, names.join(","));
@@ -228,7 +229,7 @@ fn value(value: &str) -> String {
     format!(r#"{{"type":"give",{who},"party":{{"count":1}},"value":{value}}}"#)
 }
 
-/// As long as a value may be.
+/// A value of the greatest length.
 fn give(it: &Loop<'_>) {
     let mut peer = it.joins("m");
     peer.lines([value(&format!("\"{}\"", "x".repeat(VALUE_MAX - 2)))].into_iter());

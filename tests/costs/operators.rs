@@ -18,7 +18,7 @@ pub const CASES: &[Case] = &[
     ("get", get),
 ];
 
-/// So many runs wait for slaves that never come.
+/// The number of runs that wait for slaves that never connect.
 const QUEUED: usize = 300;
 
 fn operate(it: &Loop<'_>) {
@@ -44,7 +44,7 @@ fn small(nr: usize) -> String {
     test.to_string()
 }
 
-/// An operator, when so many runs are in the queue.
+/// An operator, when the queue is full of runs.
 fn queue(it: &Loop<'_>) -> Peer {
     let mut peer = it.operates();
     for nr in (0..QUEUED).step_by(4) {
@@ -54,7 +54,7 @@ fn queue(it: &Loop<'_>) -> Peer {
     peer
 }
 
-/// The same, and the id of one of them.
+/// The same, with the id of one of the runs.
 fn queue_and_run(it: &Loop<'_>) -> (Peer, String) {
     let mut peer = queue(it);
     peer.lines([r#"{"type":"look","run":"test1-"}"#.to_owned()].into_iter());
@@ -66,7 +66,7 @@ fn queue_and_run(it: &Loop<'_>) -> (Peer, String) {
     (peer, run.to_owned())
 }
 
-/// Tests as long and as expensive as can be, and what is no test.
+/// Tests of the greatest length and cost, and texts that are not valid tests.
 fn submit(it: &Loop<'_>) {
     let mut peer = queue(it);
     let nested = format!("{{\"name\":{}", "[".repeat(500_000));

@@ -1,4 +1,4 @@
-//! A controller that is watched, and peers that say what they like and read all that it says.
+//! A controller that is measured, and peers that send any line and read all answers.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -12,15 +12,16 @@ use serde_json::json;
 
 use crate::common::{Place, Running, SOON, wait_for};
 
-/// How much of what a peer has heard it keeps: the end.
+/// The length of the received bytes that a peer keeps: the last ones.
 const KEPT: usize = 16 << 20;
 
-/// A controller, and where it listens.
+/// A controller and its address.
 pub struct Loop<'a> {
     controller: Running<'a>,
     pub place: &'a Place,
     pub address: String,
-    /// Where its runs are kept: in memory where the system has such a place, for what a disk takes is no peer's.
+    /// The directory for its runs: in memory if the system has such a place, because the time of a disk is not caused
+    /// by a peer.
     state: PathBuf,
 }
 
@@ -39,7 +40,7 @@ impl<'a> Loop<'a> {
         Loop { place, address: address.expect("an address").to_owned(), state, controller }
     }
 
-    /// Which file its ledger of rooms is: another when it was written anew.
+    /// The inode of the ledger of rooms. It changes when the ledger is rewritten.
     pub fn ledger(&self) -> u64 {
         fs::metadata(self.state.join("state.jsonl")).expect("a ledger").ino()
     }
@@ -51,7 +52,7 @@ impl<'a> Loop<'a> {
         said
     }
 
-    /// A peer that has said this first.
+    /// A peer that has sent `first`.
     pub fn peer(&self, first: &str) -> Peer {
         let stream = TcpStream::connect(&self.address).expect("it accepts");
         stream.set_write_timeout(Some(SOON)).expect("a timeout");
@@ -60,12 +61,12 @@ impl<'a> Loop<'a> {
         std::thread::spawn(move || {
             let mut buffer = vec![0; 1 << 18];
             while let Ok(n @ 1..) = reads.read(&mut buffer) {
-                let mut tail = tail.lock().expect("nobody panics with it");
+                let mut tail = tail.lock().expect("no thread panics with it");
                 let over = (tail.len() + n).saturating_sub(KEPT).min(tail.len());
                 tail.drain(..over);
                 tail.extend_from_slice(&buffer[..n]);
             }
-            tail.lock().expect("nobody panics with it").extend_from_slice(b"<closed>");
+            tail.lock().expect("no thread panics with it").extend_from_slice(b"<closed>");
         });
         let mut peer = Peer { stream, heard, pings: 1_000_000 };
         peer.say(first.as_bytes());
@@ -84,7 +85,7 @@ impl<'a> Loop<'a> {
         peer
     }
 
-    /// The slave `a`, when its run has started, and the id of the run.
+    /// The slave `a` after the start of its run, and the id of the run.
     pub fn serves(&self) -> (Peer, String) {
         let mut peer = self.peer(&hello("a", "i", ""));
         peer.hears("\"prepare\"");
@@ -96,7 +97,7 @@ impl<'a> Loop<'a> {
         (peer, run)
     }
 
-    /// Ends it in order: what its longest turn took of the processor, and what it held of memory at most, in KiB.
+    /// Ends the controller in order. Returns the processor time of its longest turn, and its peak memory in KiB.
     pub fn ends(self) -> (Duration, u64) {
         let status = fs::read_to_string(format!("/proc/{}/status", self.controller.pid())).expect("it runs");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel counts memory");
@@ -104,23 +105,24 @@ impl<'a> Loop<'a> {
         self.controller.signal(rustix::process::Signal::TERM);
         let ended = self.controller.wait().exits_with(0);
         let _ = fs::remove_dir_all(&self.state);
-        let longest = ended.stderr.split("the longest turn of the loop took ").nth(1).expect("it says how long");
+        let longest =
+            ended.stderr.split("the longest turn of the loop took ").nth(1).expect("the longest turn is printed");
         let micros = longest.split(" us, ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
         (Duration::from_micros(micros.expect("a number")), peak)
     }
 }
 
-/// Rooms alone.
+/// A controller of rooms alone.
 pub fn of_rooms(place: &Place) -> Loop<'_> {
     Loop::start(place, false)
 }
 
-/// Runs that operators hand in.
+/// A controller that accepts runs from operators.
 pub fn of_runs(place: &Place) -> Loop<'_> {
     Loop::start(place, true)
 }
 
-/// The same, with a run `big` that waits for its slave `a`: 5,000 triggers and a resource.
+/// The same, with a run `big` that waits for its slave `a`. The run has 5,000 triggers and a resource.
 pub fn of_a_run(place: &Place) -> Loop<'_> {
     let it = of_runs(place);
     fs::write(place.path("r.bin"), vec![7; 3 << 20]).expect("a file");
@@ -142,12 +144,12 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Says something; it may be hung up on.
+    /// Sends a line. The controller may have closed the connection.
     pub fn say(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes);
     }
 
-    /// Says many lines.
+    /// Sends many lines.
     pub fn lines(&mut self, lines: impl Iterator<Item = String>) {
         let mut bytes = Vec::new();
         for line in lines {
@@ -161,13 +163,13 @@ impl Peer {
         self.say(&bytes);
     }
 
-    /// The end of what it has heard.
+    /// The last received bytes.
     pub fn heard(&self) -> String {
         String::from_utf8_lossy(&self.tail()).into_owned()
     }
 
     fn tail(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.heard.lock().expect("nobody panics with it")
+        self.heard.lock().expect("no thread panics with it")
     }
 
     fn has_heard(&self, words: &str) -> bool {
@@ -183,7 +185,7 @@ impl Peer {
         });
     }
 
-    /// Waits until all that it has said was read, or it was hung up on.
+    /// Waits until the controller has read everything or has closed the connection.
     #[track_caller]
     pub fn settles(&mut self) {
         self.pings += 1;

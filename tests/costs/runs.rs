@@ -1,4 +1,4 @@
-//! The start and the end of a run. Both are due by what all slaves have done, and both concern all of them.
+//! The start and the end of a run. Each depends on all slaves, and concerns all of them.
 
 use serde_json::json;
 
@@ -19,23 +19,23 @@ pub const ENDS: &[Case] = &[
     ("warnings", end_with_many_warnings),
 ];
 
-/// The slaves whose schedule is as long as a test can carry.
+/// The slaves of the test with the longest schedule.
 const LARGE: usize = 300;
 
-/// The slaves of a run that has as many entries as it may.
+/// The slaves of a run with the most entries.
 const MANY: usize = 400;
 
 /// The entries of each of these.
 const ENTRIES: usize = 250;
 
-/// Slaves that are connected and wait, with these labels.
+/// Slaves with these labels that are connected and wait.
 fn connected(it: &Loop<'_>, slaves: usize, more: &str) -> Vec<Peer> {
     let peers: Vec<_> = (1..=slaves).map(|nr| it.peer(&hello(&format!("s{nr}"), "i", more))).collect();
     peers.iter().for_each(|peer| peer.hears("welcome"));
     peers
 }
 
-/// Hands in a test for these slaves, and returns the id of its run when all of them have their parts.
+/// Submits a test for these slaves. Returns the id of its run when all of them have their parts.
 fn prepared(it: &Loop<'_>, test: &serde_json::Value, peers: &[Peer]) -> String {
     it.place.write("t.json", test.to_string());
     it.hand_in("t.json");
@@ -67,7 +67,7 @@ fn test(entries: &[serde_json::Value], slaves: serde_json::Value) -> serde_json:
     json!({"name": "t", "end": {"idle": true, "limit": "1h"}, "schedules": {"s": entries}, "slaves": slaves})
 }
 
-/// Ten commands as long as a command may be, for which a test still fits a line.
+/// Ten commands of the greatest length that still fit a line.
 fn large() -> Vec<serde_json::Value> {
     (0..10).map(|nr| json!({"name": format!("e{nr}"), "poke": true, "shell": "x".repeat(88_000)})).collect()
 }
@@ -77,14 +77,14 @@ fn start_of_large_schedules(it: &Loop<'_>) {
     started(it, &test(&large(), json!({"s[1-300]": ["s"]})), &mut peers);
 }
 
-/// Each of these is told under which name it serves, so no two hear the same.
+/// Each slave learns under which name it serves, so no two receive the same line.
 fn start_of_machines_with_labels(it: &Loop<'_>) {
     let mut peers = connected(it, LARGE, r#","labels":{"role":"any"}"#);
     let slaves = json!({"any[1-300]": {"schedules": ["s"], "with": {"role": "any"}}});
     started(it, &test(&large(), slaves), &mut peers);
 }
 
-/// Slaves whose commands name the addresses of all, as many as a test may.
+/// Slaves whose commands name the addresses of all slaves, as many as a test may have.
 fn start_with_addresses(it: &Loop<'_>) {
     let names: Vec<String> = (1..=LARGE).map(|nr| format!("@{{s{nr}.address}}")).collect();
     let entries = [json!({"name": "e", "poke": true, "shell": names.join(" ")})];
@@ -92,7 +92,7 @@ fn start_with_addresses(it: &Loop<'_>) {
     started(it, &test(&entries, json!({"s[1-300]": ["s"]})), &mut peers);
 }
 
-/// As many entries as a run may have.
+/// The most entries of a run.
 fn small() -> Vec<serde_json::Value> {
     (0..ENTRIES).map(|nr| json!({"name": format!("e{nr}"), "poke": true, "shell": "x"})).collect()
 }
@@ -111,7 +111,7 @@ fn exited(run: &str, nr: usize, outcome: &str, why: &str) -> String {
     report(run, nr, &format!(r#""exited","entry":"e{entry}","nr":{nr},"outcome":"{outcome}","why":"{why}""#))
 }
 
-/// As many runs of entries as are kept of a slave, each with as long a text as is kept of one.
+/// The most runs of entries that are kept of a slave, each with the longest text that is kept.
 fn end_with_long_texts(it: &Loop<'_>) {
     let mut peers = connected(it, 4, "");
     let run = started(it, &test(&small(), json!({"s[1-4]": ["s"]})), &mut peers);
@@ -128,7 +128,7 @@ fn end_of_many_slaves(it: &Loop<'_>) {
     ended(it, &run, &mut peers);
 }
 
-/// As many failures as are kept one by one, each with a long text and with last lines.
+/// The most failures that are kept one by one, each with a long text and with last lines.
 fn end_with_many_failures(it: &Loop<'_>) {
     let mut peers = connected(it, 1, "");
     let run = started(it, &test(&small(), json!({"s1": ["s"]})), &mut peers);
@@ -139,7 +139,7 @@ fn end_with_many_failures(it: &Loop<'_>) {
     ended(it, &run, &mut peers);
 }
 
-/// As many warnings as are kept of each slave.
+/// The most warnings that are kept of each slave.
 fn end_with_many_warnings(it: &Loop<'_>) {
     let mut peers = connected(it, MANY, "");
     let run = started(it, &test(&small(), json!({"s[1-400]": ["s"]})), &mut peers);

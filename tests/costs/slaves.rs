@@ -18,7 +18,7 @@ pub const CASES: &[Case] = &[
     ("notify", notify),
 ];
 
-/// Says a line of the slave's run so often, then looks whether all was read.
+/// Sends a line of the slave's run `times` times, then waits until all have been read.
 fn says(it: &Loop<'_>, times: usize, line: impl Fn(&str, usize) -> String) -> Peer {
     let (mut peer, run) = it.serves();
     peer.lines((0..times).map(|nr| line(&run, nr)));
@@ -96,7 +96,7 @@ fn output(it: &Loop<'_>) {
     });
 }
 
-/// As many files as a slave may ship, and more.
+/// More files than a slave may ship.
 fn files(it: &Loop<'_>) {
     says(it, 25_000, |run, nr| {
         let file = format!("e1.files/{}/{nr}", "d/".repeat(nr % 30));
@@ -114,7 +114,7 @@ fn stopped(it: &Loop<'_>) {
     says(it, 20_000, |run, _| format!(r#"{{"type":"stopped","run":"{run}"}}"#));
 }
 
-/// Every trigger of the run, each on its own.
+/// Every trigger of the run, in a line of its own.
 fn notify(it: &Loop<'_>) {
     says(it, 50_000, |run, nr| {
         let (trigger, count) = (nr % 5_000, nr / 5_000 + 1);

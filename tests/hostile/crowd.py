@@ -1,5 +1,5 @@
-# Many connections from one address, which say nothing, half a line, or that they have nothing more to say; ends when all
-# of them have been turned away.
+# Many connections from one address, which send nothing, half a line, or an end of file. Ends when the controller has
+# closed all of them.
 import select
 import socket
 import sys
@@ -17,7 +17,7 @@ for nr in range(count):
         elif nr % 4 == 1:
             stream.shutdown(socket.SHUT_WR)
     except OSError:
-        pass  # It was turned away already.
+        pass  # It is already closed.
     crowd[stream.fileno()] = stream
     poll.register(stream, select.POLLIN)
 print("all have come", flush=True)

@@ -1,4 +1,4 @@
-//! Very many peers, slow ones, and those that stop half-way.
+//! Very many peers, slow peers, and peers that stop in the middle of something.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -7,25 +7,26 @@ use crate::common::{Needed, Place, SOON, have, python, skip, wait_for};
 use crate::good::Good;
 use crate::{connect, controller, ends_well, is_open, join, memory};
 
-/// From how many addresses a crowd comes, each from a process of its own because there are more connections than one
-/// may have descriptors.
+/// The number of addresses of a crowd. Each has a process of its own, because one process cannot have enough
+/// descriptors for all connections.
 const SOURCES: usize = 4;
 
-/// How many connections come from each.
+/// The number of connections from each address.
 const FROM_EACH: usize = 5_000;
 
-/// What a controller may hold of that crowd, in KiB: each at most the piece of a line, 16 MiB in all, and its place.
+/// The most memory that a controller may use for that crowd, in KiB: the started lines, 16 MiB in all, and the
+/// connections.
 const CROWD_MEMORY_KIB: u64 = 64 * 1024;
 
-/// The longest that a meeting of others may take meanwhile, on a busy machine and without optimization.
+/// The limit on a meeting of other members meanwhile, on a busy machine and without optimization.
 const MEETING: Duration = Duration::from_millis(1500);
 
 /// The same for a turn of the loop.
 const TURN: Duration = Duration::from_millis(500);
 
 #[test]
-fn twenty_thousand_connections_that_say_nothing_or_half_a_line_disturb_nobody() {
-    let test = "twenty_thousand_connections_that_say_nothing_or_half_a_line_disturb_nobody";
+fn twenty_thousand_connections_with_nothing_or_half_a_line_disturb_no_other() {
+    let test = "twenty_thousand_connections_with_nothing_or_half_a_line_disturb_no_other";
     if !have("python3") {
         return skip(test, "python3 is not installed", Needed::InCi);
     }
@@ -52,12 +53,12 @@ fn twenty_thousand_connections_that_say_nothing_or_half_a_line_disturb_nobody() 
 }
 
 #[test]
-fn who_comes_when_there_are_as_many_connections_as_were_allowed_is_turned_away_and_can_come_later() {
+fn a_connection_beyond_the_limit_is_closed_and_can_return_later() {
     let place = Place::new("as-many");
     let (controller, address) = controller(&place, &["--connections-max", "50"]);
     let good = Good::start(&address);
     let crowd: Vec<_> = (0..200).map(|_| connect(&address)).collect();
-    // Sooner than for their silence.
+    // They are closed earlier than for their silence.
     wait_for(Duration::from_secs(6), "the others to be turned away", || {
         let open = crowd.iter().filter(|stream| is_open(stream)).count();
         open <= 48
@@ -79,7 +80,7 @@ fn who_comes_when_there_are_as_many_connections_as_were_allowed_is_turned_away_a
 }
 
 #[test]
-fn who_says_its_join_a_byte_at_a_time_is_not_waited_for() {
+fn a_join_byte_by_byte_is_closed_after_the_time_for_a_hello() {
     let place = Place::new("slow");
     let (controller, address) = controller(&place, &[]);
     let good = Good::start(&address);

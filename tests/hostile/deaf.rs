@@ -1,4 +1,5 @@
-//! A slave that does not read for a while is hung up on, comes back, and has missed nothing.
+//! The controller closes the connection of a slave that does not read for a while. The slave returns, and has missed
+//! no message.
 
 use std::io::{BufRead, BufReader, Write};
 use std::time::Duration;
@@ -8,16 +9,16 @@ use rustix::process::Signal;
 use crate::common::{Place, SOON, wait_for};
 use crate::{connect, join, listening};
 
-/// How many triggers fire while it does not read, each with nearly as much data as there may be: more than its queue and
-/// the system take.
+/// The number of triggers that fire while the slave does not read, each with nearly the most data: more than its queue
+/// and the system can hold.
 const TRIGGERS: usize = 30;
 
-/// How many notifies each takes, and how long their data is.
+/// The number of notifies for each trigger, and the length of their data.
 const NOTES: usize = 14;
 const NOTE: usize = 60 * 1024;
 
 #[test]
-fn a_slave_that_stops_to_read_is_dropped_with_a_reason_and_hears_everything_when_it_is_back() {
+fn a_slave_that_stops_reading_is_dropped_with_a_reason_and_gets_everything_after_its_return() {
     let place = Place::new("deaf");
     let names: Vec<String> = (0..TRIGGERS).map(|nr| format!("t{nr}")).collect();
     let triggers = names.iter().map(|name| format!("\"{name}\": {NOTES}")).collect::<Vec<_>>().join(", ");

@@ -1,4 +1,4 @@
-//! Peers that ask for more than they read, and lines that are no messages.
+//! Peers that request more than they read, and lines that are not messages.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -13,10 +13,10 @@ const MIB: usize = 1024 * 1024;
 const MEETING: Duration = Duration::from_millis(1500);
 const TURN: Duration = Duration::from_millis(700);
 
-/// What a controller may hold beside what its members may make it hold, in KiB.
+/// The memory that a controller may use in addition to the limit for its members, in KiB.
 const OVERHEAD_KIB: u64 = 48 * 1024;
 
-/// A client played by hand.
+/// A client that the test plays.
 struct Peer(BufReader<TcpStream>);
 
 impl Peer {
@@ -33,11 +33,11 @@ impl Peer {
 
     fn hear(&mut self) -> String {
         let mut line = String::new();
-        self.0.read_line(&mut line).expect("the controller says something");
+        self.0.read_line(&mut line).expect("the controller sends a line");
         line
     }
 
-    /// Says a line again and again, and reads nothing, until it is hung up on.
+    /// Sends a line again and again, and reads nothing, until the controller closes the connection.
     fn floods(mut self, line: &str) {
         let many = line.repeat(64 * 1024 / line.len());
         let begin = Instant::now();
@@ -47,7 +47,8 @@ impl Peer {
     }
 }
 
-/// Lines that are no messages, or are those of a madman. Every one of them is read as a first message and as a later one.
+/// Lines that are not messages, or are messages with absurd values. Each is read as a first message and as a later
+/// one.
 pub fn nasty_lines() -> Vec<Vec<u8>> {
     let mut lines: Vec<Vec<u8>> = [
         "",
@@ -111,7 +112,7 @@ pub fn nasty_lines() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn lines_of_a_madman_end_their_connection_or_nothing() {
+fn absurd_lines_end_at_most_their_connection() {
     let place = Place::new("madman");
     let (controller, address) = controller(&place, &[]);
     let good = Good::start(&address);
@@ -134,7 +135,7 @@ fn lines_of_a_madman_end_their_connection_or_nothing() {
 }
 
 #[test]
-fn who_asks_for_much_and_reads_nothing_is_dropped_and_can_come_back() {
+fn a_peer_that_requests_much_and_reads_nothing_is_dropped_and_can_return() {
     let place = Place::new("greedy");
     let (controller, address) = controller(&place, &[]);
     let good = Good::start(&address);
@@ -169,7 +170,7 @@ fn who_asks_for_much_and_reads_nothing_is_dropped_and_can_come_back() {
 }
 
 #[test]
-fn who_stops_to_read_in_the_middle_of_a_large_map_is_dropped_and_comes_back_for_it() {
+fn a_member_that_stops_reading_a_large_map_is_dropped_and_returns_for_it() {
     let place = Place::new("stops");
     let (controller, address) = controller(&place, &["--value-max", "16MiB"]);
     let good = Good::start(&address);
@@ -185,7 +186,7 @@ fn who_stops_to_read_in_the_middle_of_a_large_map_is_dropped_and_comes_back_for_
     stops.0.read_exact(&mut some).expect("the map begins");
     loop {
         let line = reads.hear();
-        assert!(!line.is_empty(), "who reads is served");
+        assert!(!line.is_empty(), "a peer that reads is served");
         if line.starts_with("{\"type\":\"check\"") {
             reads.say("{\"type\":\"alive\"}\n");
         } else if line.starts_with("{\"type\":\"verdict\"") {
@@ -194,7 +195,7 @@ fn who_stops_to_read_in_the_middle_of_a_large_map_is_dropped_and_comes_back_for_
         }
     }
     let stream = stops.0.into_inner();
-    // It goes on to say something, so only that it reads nothing can be held against it.
+    // It continues to send signs of life, so the only reason to close its connection is that it does not read.
     wait_for(Duration::from_secs(75), "it to be dropped", || {
         std::thread::sleep(Duration::from_millis(100));
         (&stream).write_all(b"{\"type\":\"alive\"}\n").is_err()

@@ -1,4 +1,4 @@
-//! Garbage on the port of a run's controller.
+//! Random bytes at the port of a run's controller.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 use crate::common::{Place, SOON, wait_for};
 use crate::{is_open, listening, memory};
 
-/// What the controller may hold at its worst, in KiB: a few MiB for itself, 64 KiB for each of the strangers' lines.
+/// The most memory that the controller may use, in KiB: a few MiB for itself, 64 KiB for the line of each stranger.
 const MEMORY_MAX_KIB: u64 = 64 * 1024;
 
-/// How many strangers say nothing, or half a line, at once.
+/// The number of strangers that send nothing, or half a line, at the same time.
 const SILENT: usize = 500;
 
-/// What one slave's step may take while strangers shout.
+/// The limit on one step of the slave while strangers send, in seconds.
 const STEP_MAX: f64 = 0.5;
 
-/// One slave ticks until it is told to stop; each tick is a run of an entry, seen in the events.
+/// A slave ticks until the run ends. Each tick is a run of an entry, and appears in the events.
 const TEST: &str = r#"{
   "name": "hostile",
   "end": { "trigger": "done", "limit": "60s" },
@@ -27,12 +27,13 @@ const TEST: &str = r#"{
   "slaves": { "a": ["s"] }
 }"#;
 
-/// A word from a stranger; waits until the controller hangs up, unless it is a short one that could go on.
+/// Sends `words` as a stranger. Waits until the controller closes the connection, unless they could be the beginning
+/// of a line.
 fn stranger(address: &str, words: &[u8], hears_the_end: bool) {
     let mut stream = TcpStream::connect(address).expect("the controller accepts");
     stream.set_read_timeout(Some(SOON)).unwrap();
     stream.set_write_timeout(Some(SOON)).unwrap();
-    // The controller may hang up before it has read all of it.
+    // The controller may close the connection before it has read all words.
     let _ = stream.write_all(words);
     let mut answer = Vec::new();
     if hears_the_end {

@@ -1,4 +1,4 @@
-//! Two members that meet again and again while others do their worst, and what each meeting took.
+//! Two members that meet again and again during an attack, and the time of each meeting.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::common::{SOON, wait_for};
 use crate::{connect, join};
 
-/// How long the members rest between two meetings.
+/// The pause of the members between two meetings.
 const REST: Duration = Duration::from_millis(5);
 
 /// Members that meet in a thread of their own.
@@ -41,7 +41,7 @@ impl Good {
         Good { enough, met, thread }
     }
 
-    /// Waits for so many more meetings.
+    /// Waits for this number of more meetings.
     #[track_caller]
     pub fn go_on(&self, meetings: usize) {
         let now = self.met.load(Ordering::Relaxed);
@@ -51,7 +51,7 @@ impl Good {
         });
     }
 
-    /// Ends; fails the test when a meeting took longer than `most`.
+    /// Ends the meetings. Fails the test if one took longer than `most`.
     #[track_caller]
     pub fn were_undisturbed(self, most: Duration) {
         self.enough.store(true, Ordering::Relaxed);
@@ -63,7 +63,7 @@ impl Good {
     }
 }
 
-/// A client played by hand.
+/// A client that the test plays.
 struct Member {
     name: &'static str,
     reader: BufReader<TcpStream>,
@@ -85,7 +85,7 @@ impl Member {
 
     fn hear(&mut self) -> String {
         let mut line = String::new();
-        self.reader.read_line(&mut line).expect("the controller says something");
+        self.reader.read_line(&mut line).expect("the controller sends a line");
         assert!(!line.is_empty(), "{} was hung up on", self.name);
         line
     }

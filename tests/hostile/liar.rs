@@ -1,5 +1,5 @@
-//! A controller that is none: slaves and clients that find one do nothing foolish, say so, and stay within their
-//! directory.
+//! A false controller: slaves and clients that connect to one do nothing harmful, report the problem, and write only
+//! below their directory.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -12,13 +12,13 @@ use crate::flood::nasty_lines;
 
 const WELCOME: &str = "{\"type\":\"welcome\",\"protocol\":1,\"version\":\"x\",\"run\":\"r\"}\n";
 
-/// How long a lie lasts: the other end may hang up before.
+/// The limit on the time of a lie. The other end may close the connection before.
 const LIE: Duration = Duration::from_millis(400);
 
-/// What a liar says, whoever listens.
+/// The lines of a liar to any peer.
 fn lies() -> Vec<Vec<u8>> {
     let mut lies: Vec<Vec<u8>> = nasty_lines().into_iter().map(|line| [line, b"\n".to_vec()].concat()).collect();
-    // The same from one that is believed.
+    // The lines of a liar that was believed before.
     lies.extend(nasty_lines().into_iter().map(|line| [WELCOME.as_bytes(), &line, b"\n"].concat()));
     let entry = r#"{"name":"x","policy":{"at":0},"action":{"shell":{"command":"true"}}}"#;
     let prepare = |run: &str, entries: &str, resources: &str| {
@@ -48,7 +48,7 @@ fn lies() -> Vec<Vec<u8>> {
     lies
 }
 
-/// A controller that says one thing to whoever comes first, and hangs up.
+/// A controller that sends one line to the first peer, and closes the connection.
 fn liar(lie: Vec<u8>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address").to_string();

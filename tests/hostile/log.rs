@@ -1,4 +1,4 @@
-//! Peers whose comings and goings are logged, very often.
+//! Peers that join and leave very often, which is logged.
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
@@ -7,19 +7,19 @@ use crate::common::Place;
 use crate::good::Good;
 use crate::{connect, join, listening};
 
-/// How many join and leave, as fast as they can.
+/// The number of members that join and leave as fast as they can.
 const JOINS: usize = 5_000;
 
-/// How long the log may be at the end, in bytes; each join is a line of 20 and more.
+/// The limit on the log at the end, in bytes. Each join is a line of 20 bytes and more.
 const LOG_MAX: usize = 16 * 1024;
 
-/// What a place in the program may write at once, and how much more in each second.
+/// The number of lines that one place in the program may log at once, and in each later second.
 const BURST: usize = 200;
 
 const MEETING: Duration = Duration::from_millis(1500);
 
 #[test]
-fn a_flood_of_joins_leaves_a_short_log_that_says_how_many_lines_were_left_out() {
+fn a_flood_of_joins_leaves_a_short_log_with_the_number_of_dropped_lines() {
     let place = Place::new("log");
     let program = place.arete(["controller", "--listen", "127.0.0.1:0"]).env("RUST_LOG", "info");
     let mut controller = program.deadline(Duration::from_secs(120)).start();
@@ -29,7 +29,7 @@ fn a_flood_of_joins_leaves_a_short_log_that_says_how_many_lines_were_left_out() 
     for nr in 0..JOINS {
         let mut stream = connect(&address);
         stream.write_all(join("r", &format!("m{nr}"), &format!("i{nr}")).as_bytes()).expect("it reads");
-        // It has logged that when it answers.
+        // When it answers, it has logged the join.
         let _ = stream.read(&mut [0]).expect("it answers");
     }
     let took = begin.elapsed();
@@ -47,5 +47,5 @@ fn a_flood_of_joins_leaves_a_short_log_that_says_how_many_lines_were_left_out() 
         before.rsplit(' ').next()?.parse::<usize>().ok()
     };
     let told = log.lines().filter_map(left_out).any(|left_out| (JOINS..=JOINS + 2).contains(&(written + left_out)));
-    assert!(told, "{written} lines of {JOINS} are written, and not told how many more there were: {log}");
+    assert!(told, "{written} lines of {JOINS} are written, without the number of the others: {log}");
 }

@@ -1,8 +1,8 @@
-//! Peers that mean harm, or are broken, hurt nobody but themselves.
+//! Malicious or broken peers do not harm others.
 //!
-//! Each test lets strangers do their worst to a real controller, slave or client, while good ones go on; it holds that
-//! those were not disturbed, that the memory stays within its bound, and that nothing a peer sent reaches a terminal, a
-//! log or a path raw. What the longest turn of the loop took is printed (`--nocapture`), for the figures of
+//! In each test strangers attack a real controller, slave or client while good ones continue. The test checks that
+//! those were not disturbed, that the memory stays within its bound, and that no bytes of a peer reach a terminal, a
+//! log or a path without escapes. It prints the longest turn of the loop (`--nocapture`), for the figures in
 //! `arete-protocol(7)`.
 
 #![forbid(unsafe_code)]
@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use common::{Place, Running, SOON};
 
-/// A controller of rooms alone, and where it listens. It says at its end how long its longest turn was.
+/// A controller of rooms alone, and its address. At its end it prints how long its longest turn was.
 fn controller<'a>(place: &'a Place, options: &[&str]) -> (Running<'a>, String) {
     let words = ["controller", "--listen", "127.0.0.1:0"];
     let program = place.arete(words.iter().chain(options)).env("RUST_LOG", "warn,arete::reactor=debug");
@@ -37,32 +37,32 @@ fn controller<'a>(place: &'a Place, options: &[&str]) -> (Running<'a>, String) {
     (controller, address)
 }
 
-/// Where a controller says that it listens.
+/// The address that a controller prints.
 fn listening(controller: &mut Running<'_>) -> String {
     controller.wait_for_output("listening on ");
     let said = controller.stdout();
     said.split("listening on ").nth(1).and_then(|rest| rest.split([',', '\n']).next()).expect("an address").to_owned()
 }
 
-/// Ends a controller of rooms in order, and holds it to what it promises: no turn longer than `turn`.
+/// Ends a controller of rooms in order. Fails the test if a turn was longer than `turn`.
 fn ends_well(controller: Running<'_>, turn: Duration) {
     eprintln!("the controller held {} KiB at most", memory(controller.pid(), "VmHWM:"));
     controller.signal(rustix::process::Signal::TERM);
     let ended = controller.wait().exits_with(0);
-    let longest = ended.stderr.split("the longest turn of the loop took ").nth(1).expect("it says how long");
+    let longest = ended.stderr.split("the longest turn of the loop took ").nth(1).expect("the longest turn is printed");
     let micros = longest.split(' ').next().and_then(|number| number.parse().ok()).expect("a number");
     eprintln!("the longest turn of the loop took {micros} us");
     assert!(Duration::from_micros(micros) < turn, "a turn took {micros} us");
 }
 
-/// What the kernel counts of a process, in KiB.
+/// A figure of the kernel about a process, in KiB.
 fn memory(pid: u32, what: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let line = status.lines().find(|line| line.starts_with(what)).expect("the kernel counts memory");
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number of KiB")
 }
 
-/// A connection that waits for nothing longer than a test has time.
+/// A connection on which no read or write takes longer than a test.
 fn connect(address: &str) -> TcpStream {
     let stream = TcpStream::connect(address).expect("it accepts");
     stream.set_read_timeout(Some(SOON)).unwrap();
@@ -78,12 +78,12 @@ fn join(room: &str, member: &str, incarnation: &str) -> String {
 
 /// Ends a connection with a reset instead of an end of file.
 fn reset(stream: TcpStream) {
-    rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).expect("a socket can be told to reset");
+    rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).expect("a socket can be set to reset");
 }
 
-/// Whether the other end has not hung up; what it says is dropped.
+/// Returns whether the other end has not closed the connection. Drops what it has sent.
 fn is_open(stream: &TcpStream) -> bool {
-    stream.set_nonblocking(true).expect("a socket can be told not to wait");
+    stream.set_nonblocking(true).expect("a socket can be set not to wait");
     let mut bytes = [0; 4096];
     loop {
         match (&mut &*stream).read(&mut bytes) {
@@ -94,10 +94,10 @@ fn is_open(stream: &TcpStream) -> bool {
     }
 }
 
-/// Says something and reads until the other end hangs up; fails the test when it does not.
+/// Sends bytes and reads until the other end closes the connection. Fails the test if it does not.
 fn is_answered(address: &str, words: &[u8]) -> String {
     let mut stream = connect(address);
-    // It may hang up before it has read all of it.
+    // The other end may close the connection before it has read everything.
     let _ = stream.write_all(words);
     let mut answer = Vec::new();
     let end = stream.read_to_end(&mut answer);
@@ -106,12 +106,12 @@ fn is_answered(address: &str, words: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Has nothing more to say, but listens.
+/// Closes the sending direction, and continues to read.
 fn half_close(stream: &TcpStream) {
     let _ = stream.shutdown(Shutdown::Write);
 }
 
-/// Fails the test when a text holds what a terminal would obey.
+/// Fails the test if a text contains bytes that control a terminal.
 #[track_caller]
 fn assert_harmless(what: &str, text: &str) {
     let bad = text.char_indices().find(|(_, c)| c.is_control() && !"\n\t".contains(*c));

@@ -1,4 +1,5 @@
-//! Clients that want all the memory that a controller holds of its members, and leave; also across its death.
+//! Clients that use all the memory that a controller has for its members, and leave. Also across a restart of the
+//! controller.
 
 use std::io::{BufRead, BufReader, Write};
 use std::time::{Duration, Instant};
@@ -7,28 +8,29 @@ use crate::common::Place;
 use crate::good::Good;
 use crate::{connect, controller, ends_well, join, memory};
 
-/// What the controller may hold of its members, as it is told, and in KiB.
+/// The memory that the controller may use for its members, as its option, and in KiB.
 const MEMORY: &str = "32MiB";
 const MEMORY_KIB: u64 = 32 * 1024;
 
-/// What it may hold beside that, in KiB: itself, lines that it reads, and a ledger while it is read.
+/// The memory that it may use in addition, in KiB: its own, lines that it reads, and a ledger while it is read.
 const OVERHEAD_KIB: u64 = 48 * 1024;
 
-/// How many clients come one after the other, and how often each arrives.
+/// The number of clients one after the other, and of the arrivals of each.
 const CLIENTS: usize = 12;
 const ARRIVALS: usize = 40;
 
-/// As many members as may meet, and for as long as a member may wait: 30 days, in microseconds.
+/// A party of the greatest size, and the longest timeout of a member: 30 days, in microseconds.
 const NAMES: usize = 10_000;
 const PATIENCE: u64 = 30 * 24 * 3600 * 1_000_000;
 
 const MEETING: Duration = Duration::from_millis(1500);
 const TURN: Duration = Duration::from_millis(700);
 
-/// After how long everybody has room again: a client that is gone is lost after 5 s.
+/// The time until there is memory again: a client that has left is lost after 5 s.
 const FREED_WITHIN: Duration = Duration::from_secs(10);
 
-/// Arrives so often, each time with a party of its own, and leaves when it has heard all answers. How often it was refused.
+/// Makes `arrivals` arrivals, each with a party of its own, and leaves after all answers. Returns how many were
+/// refused.
 fn wants_all(address: &str, member: &str, arrivals: usize) -> usize {
     let stream = connect(address);
     let mut reader = BufReader::new(stream.try_clone().expect("a handle"));
@@ -41,7 +43,7 @@ fn wants_all(address: &str, member: &str, arrivals: usize) -> usize {
         say(&format!("{{\"type\":\"arrive\",{who},\"party\":{party}}}\n"));
     }
     let mut refused = 0;
-    // The answers to the last arrivals may come after the first pong, and do come before the second.
+    // The answers to the last arrivals may come after the first pong, and always come before the second.
     for _ in 0..2 {
         say("{\"type\":\"ping\",\"time\":77}\n");
         loop {
@@ -60,20 +62,20 @@ fn wants_all(address: &str, member: &str, arrivals: usize) -> usize {
     refused
 }
 
-/// Waits until one more finds room for as large a party.
+/// Waits until another member has memory for a party of the same size.
 fn others_find_room(address: &str, member: &str) {
     let begin = Instant::now();
     for nr in 0.. {
         if wants_all(address, &format!("{member}{nr}"), 1) == 0 {
             return eprintln!("there was room again after {:?}", begin.elapsed());
         }
-        assert!(begin.elapsed() < FREED_WITHIN, "there is no room");
+        assert!(begin.elapsed() < FREED_WITHIN, "the memory is not free again");
         std::thread::sleep(Duration::from_millis(200));
     }
 }
 
 #[test]
-fn clients_that_want_all_memory_for_30_days_and_leave_keep_nobody_out_also_after_a_restart() {
+fn clients_that_take_all_memory_for_30_days_and_leave_keep_no_client_out_even_after_a_restart() {
     let place = Place::new("memory");
     let options = ["--memory-max", MEMORY, "--state-dir", "state"];
     let (first, address) = controller(&place, &options);
@@ -89,7 +91,7 @@ fn clients_that_want_all_memory_for_30_days_and_leave_keep_nobody_out_also_after
     let peak = memory(first.pid(), "VmHWM:");
     eprintln!("the first controller held {peak} KiB");
     assert!(peak < MEMORY_KIB + OVERHEAD_KIB, "the controller held {peak} KiB");
-    // Dropping it kills it. Those who came last have just left.
+    // Dropping it kills it. The last clients have just left.
     wants_all(&address, "last", ARRIVALS);
     drop(first);
 

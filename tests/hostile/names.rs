@@ -1,4 +1,4 @@
-//! Nothing that a peer sends reaches a terminal, a log or a path raw.
+//! No bytes of a peer reach a terminal, a log or a path without escapes.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -9,7 +9,8 @@ use crate::common::place::files_below;
 use crate::flood::nasty_lines;
 use crate::{assert_harmless, connect, half_close, join, listening};
 
-/// Clears a screen, in two ways, sets a title, ends a line, and deletes. As JSON writes it, and as it lets it through.
+/// Text that clears a screen, in two ways, sets a title, ends a line, and deletes. In JSON with escapes, and with the
+/// bytes that JSON allows.
 const RUDE: &str = "\\u001b[2J\\u009b2J\u{9b}2J\\u001b]0;x\\u0007\\r\\n\u{7f}";
 
 fn say(stream: &mut TcpStream, line: &str) {
@@ -36,7 +37,7 @@ fn rude_clients_are_quoted_harmlessly_to_others_and_in_the_log() {
         let program = place.arete(words.iter().copied().chain(["--controller", &address, "--room", "r"]));
         program.env("RUST_LOG", "trace").start()
     };
-    // They wait for one who aborts, gives, or notifies rudely.
+    // They wait for a member that aborts, gives a value, or notifies, each with that text.
     let barrier = with(&["barrier", "b", "--as", "good", "--count", "2", "--timeout", "20"]);
     let sync = with(&["sync", "s", "--as", "good", "--count", "2", "--data", "1", "--timeout", "20"]);
     with(&["trigger", "create", "t", "1"]).wait().exits_with(0);
@@ -66,7 +67,7 @@ fn rude_clients_are_quoted_harmlessly_to_others_and_in_the_log() {
     place.assert_nothing_left();
 }
 
-/// A run of one slave, which is played by hand.
+/// A run of one slave, which the test plays.
 const TEST: &str = r#"{
   "name": "rude", "on_fail": "continue", "end": { "trigger": "done", "limit": "60s" }, "triggers": { "done": 1 },
   "schedules": { "s": [{ "name": "x", "at": 0, "shell": "true", "collect": ["*"] }, { "name": "d", "trigger": "done", "end": "passed" }] },

@@ -1,4 +1,4 @@
-//! Connections that end anywhere.
+//! Connections that end at any point.
 
 use std::io::{BufRead, BufReader, Write};
 use std::time::Duration;
@@ -15,7 +15,7 @@ const TURN: Duration = Duration::from_millis(500);
 enum End {
     Reset,
     Closed,
-    /// It says nothing more and does not hang up.
+    /// The peer sends nothing more and does not close the connection.
     Half,
 }
 
@@ -36,7 +36,7 @@ fn a_connection_may_end_at_every_byte_of_its_first_message_and_of_another() {
         }
         for at in 0..=arrival.len() {
             let mut stream = connect(&address);
-            // Each is a process of its own, so none of them is answered for another.
+            // Each is a separate process, so that none receives the answers of another.
             let words = join("r", "m", &format!("i{end:?}{at}")) + &arrival[..at];
             let _ = stream.write_all(words.as_bytes());
             ends(stream, end, &mut half);
@@ -44,7 +44,7 @@ fn a_connection_may_end_at_every_byte_of_its_first_message_and_of_another() {
     }
     good.go_on(20);
     drop(half);
-    // The room is as good as new.
+    // The room still works.
     let mut stream = BufReader::new(connect(&address));
     let whole = join("after", "m", "last") + &arrival.replace("\"r\"", "\"after\"").replace(":2}", ":1}");
     stream.get_mut().write_all(whole.as_bytes()).unwrap();

@@ -1,4 +1,4 @@
-//! A slave's control socket: what runs on the machine asks badly.
+//! A slave's control socket: commands on the machine send bad requests.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -8,7 +8,7 @@ use crate::assert_harmless;
 use crate::common::{Place, SOON, wait_for};
 use crate::flood::nasty_lines;
 
-/// One slave ticks until it is told to stop, over the same socket.
+/// A slave ticks until the run ends, with requests at the same socket.
 const TEST: &str = r#"{
   "name": "socket", "end": { "trigger": "done", "limit": "60s" }, "triggers": { "done": 1, "tick": 1000000 },
   "schedules": { "s": [
@@ -17,11 +17,11 @@ const TEST: &str = r#"{
   "slaves": { "a": ["s"] }
 }"#;
 
-/// How many ask nothing, or half a question, at once.
+/// The number of connections with no request, or half a request, at the same time.
 const SILENT: usize = 500;
 
 #[test]
-fn who_asks_a_slave_badly_disturbs_no_command() {
+fn malformed_requests_to_a_slave_disturb_no_command() {
     let place = Place::new("socket");
     place.write("t.json", TEST);
     let program =
@@ -60,7 +60,7 @@ fn who_asks_a_slave_badly_disturbs_no_command() {
         let _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
         let _ = stream.read_to_end(&mut Vec::new());
     }
-    // A line without an end, longer than any but a sync's may be.
+    // A line without an end, longer than any allowed line but that of a sync.
     let mut endless = connect();
     let _ = endless.write_all(&vec![b'x'; 200_000]);
     let mut answer = String::new();

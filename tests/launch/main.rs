@@ -1,4 +1,5 @@
-//! Slaves that the controller has launched, here, by ssh and by Slurm: they end with the run, whatever dies on the way.
+//! Slaves that the controller has launched: on this machine, by ssh and by Slurm. They end with the run, whatever dies
+//! before.
 
 #![forbid(unsafe_code)]
 
@@ -27,7 +28,7 @@ pub fn test_of(seconds: f64, slaves: serde_json::Map<String, serde_json::Value>)
         .to_string()
 }
 
-/// A run whose slaves work in the place, and whose launchers find what the place has in `bin`.
+/// A run whose slaves work in the place. Its launchers find the programs in the place's `bin` first.
 pub fn run<'a>(place: &'a Place, args: &[&str]) -> Running<'a> {
     let path = format!("{}:{}", place.path("bin").display(), std::env::var("PATH").unwrap_or_default());
     place
@@ -37,7 +38,7 @@ pub fn run<'a>(place: &'a Place, args: &[&str]) -> Running<'a> {
         .start()
 }
 
-/// The naps that have begun.
+/// The sleeps that have begun.
 pub fn naps(place: &Place) -> usize {
     place.count("r", "spawned")
 }
@@ -53,7 +54,7 @@ fn a_command_starts_each_slave_and_they_end_with_the_run() {
     place.write("t.json", sleepers(0.1));
     let ended =
         run(&place, &["--launch", "{arete} slave --controller {controller} --name {name}"]).wait().exits_with(0);
-    assert!(ended.took < Duration::from_secs(8), "slaves are told to leave: {:?}", ended.took);
+    assert!(ended.took < Duration::from_secs(8), "the controller dismisses its slaves: {:?}", ended.took);
     assert!(place.path("r/a/launch.log").is_file() && place.path("r/b/launch.log").is_file());
     place.assert_nothing_left();
 }
@@ -85,7 +86,7 @@ fn a_launcher_that_ends_before_its_slave_has_joined_fails_the_run_at_once() {
 }
 
 #[test]
-fn launchers_that_will_not_end_are_ended() {
+fn launchers_that_do_not_end_are_killed() {
     let place = Place::new("launch-hangs");
     place.write("t.json", sleepers(30.0));
     let mut controller = run(&place, &["--launch", "trap '' TERM INT; while :; do sleep 1; done; : {name}"]);
@@ -101,7 +102,7 @@ fn launchers_that_will_not_end_are_ended() {
 fn nothing_is_left_when_the_controller_is_killed() {
     let place = Place::new("launch-killed");
     place.write("t.json", sleepers(30.0));
-    // Behind a pipe no launcher hears of the controller's death.
+    // Launchers in a pipe do not notice the controller's death.
     let template = "true | arete slave --controller {controller} --name {name} --orphan-after 1s";
     let controller = run(&place, &["--launch", template]);
     wait_for(SOON, "both to nap", || naps(&place) == 2);
@@ -111,7 +112,7 @@ fn nothing_is_left_when_the_controller_is_killed() {
 }
 
 #[test]
-fn a_slave_that_was_launched_for_a_controller_that_is_no_more_leaves() {
+fn a_slave_that_was_launched_for_a_dead_controller_leaves() {
     let place = Place::new("launch-late");
     let late =
         ["slave", "--controller", "127.0.0.1:1", "--launched", "--orphan-after", "300ms", "--dir", "d", "--name", "a"];
@@ -119,10 +120,10 @@ fn a_slave_that_was_launched_for_a_controller_that_is_no_more_leaves() {
 }
 
 #[test]
-fn a_launched_run_goes_on_after_its_controller_was_killed() {
+fn a_launched_run_continues_after_its_controller_was_killed() {
     let place = Place::new("launch-resumed");
     place.write("t.json", sleepers(4.0));
-    // A session of its own, so that the death of the controller does not reach it.
+    // In a session of its own, so that the death of the controller does not reach it.
     let template = "setsid --wait arete slave --controller {controller} --name {name}";
     let controller = run(&place, &["--launch", template]);
     wait_for(SOON, "both to nap", || naps(&place) == 2);
@@ -133,13 +134,14 @@ fn a_launched_run_goes_on_after_its_controller_was_killed() {
 }
 
 #[test]
-fn a_slave_that_shall_stay_does_and_one_that_comes_by_itself_leaves() {
+fn a_slave_that_is_launched_to_stay_does_and_a_temporary_one_leaves() {
     let place = Place::new("launch-stay");
     place.write("t.json", sleepers(0.1));
     let mut controller = run(&place, &["--launch", "sleep 300"]);
     controller.wait_for_output("waiting for a, b");
     let said = controller.stdout();
-    let address = said.split("listening on ").nth(1).and_then(|rest| rest.split(',').next()).expect("it says where");
+    let address =
+        said.split("listening on ").nth(1).and_then(|rest| rest.split(',').next()).expect("the address is printed");
     let slave = |name: &str, more: &[&str]| {
         let args = ["slave", "--controller", address, "--name", name, "--dir", name];
         place.arete(args.iter().chain(more)).start()
@@ -155,7 +157,7 @@ fn a_slave_that_shall_stay_does_and_one_that_comes_by_itself_leaves() {
 }
 
 #[test]
-fn slaves_of_this_machine_come_to_a_controller_that_others_can_come_to() {
+fn slaves_of_this_machine_connect_to_a_controller_that_listens_for_others() {
     let place = Place::new("launch-local");
     place.write("t.json", sleepers(0.1));
     run(&place, &["--launch", "local", "--listen", "127.0.0.1:0"]).wait().exits_with(0);

@@ -1,4 +1,4 @@
-//! Launched by Slurm, in a cluster of virtual nodes of the test's own.
+//! Slaves that are launched by Slurm, in a cluster of virtual nodes that the test starts.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -11,17 +11,17 @@ use super::{naps, test_of, wait_until_all_are_gone};
 
 const PROGRAMS: [&str; 6] = ["munged", "slurmctld", "slurmd", "srun", "sinfo", "scancel"];
 
-/// How many nodes there are.
+/// The number of nodes.
 const NODES: usize = 3;
 
-/// A cluster. Its daemons end with it.
+/// A cluster. Its daemons end when it is dropped.
 struct Cluster<'a> {
     place: &'a Place,
     daemons: Vec<Running<'a>>,
 }
 
 impl<'a> Cluster<'a> {
-    /// `None`: the test was skipped.
+    /// `None` if the test was skipped.
     fn start(place: &'a Place, test: &str) -> Option<Cluster<'a>> {
         if let Some(why) = missing(&PROGRAMS) {
             skip(test, &why, Needed::InCi);
@@ -120,7 +120,7 @@ fn node(nr: usize) -> String {
     format!("node{nr}")
 }
 
-/// The test of the cluster: a slave on each node, called as it is.
+/// The test of the cluster: a slave on each node, with the name of the node.
 fn test(seconds: f64) -> String {
     test_of(seconds, (0..NODES).map(|nr| (node(nr), json!(["s"]))).collect::<Map<String, Value>>())
 }
@@ -139,7 +139,7 @@ fn slurm_starts_all_slaves_in_one_step_and_their_nodes_name_them() {
     place.write("t.json", test(0.2));
     cluster.run(&["--launch", "srun"]).wait().exits_with(0);
     assert_eq!(naps(&place), NODES);
-    // And each by itself, under whatever name.
+    // And one slave for each node, under any name.
     place.write(
         "t.json",
         test_of(0.2, Map::from_iter([("x".to_owned(), json!({"schedules": ["s"], "address": node(1)}))])),
@@ -166,7 +166,7 @@ fn nothing_is_left_on_the_nodes_when_srun_or_the_controller_is_killed() {
     launchers.iter().for_each(super::common::strays::Stray::kill);
     controller.wait();
     wait_for(SOON, "the slaves to be gone", slaves_are_gone);
-    // Slurm may know for a while only that srun is gone.
+    // For a while, Slurm may know only that srun has ended.
     must(cluster.command("scancel").arg("--user=root"));
     wait_for(SOON, "the nodes to be idle", || cluster.is_idle());
     std::fs::rename(place.path("r"), place.path("first")).expect("results can be moved");

@@ -1,4 +1,4 @@
-//! Launched by ssh, through a daemon of the test's own.
+//! Slaves that are launched by ssh, through a daemon that the test starts.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,10 +11,10 @@ use super::{naps, run, test_of, wait_until_all_are_gone};
 
 const PROGRAMS: [&str; 3] = ["ssh", "sshd", "ssh-keygen"];
 
-/// Where the daemon listens: this machine, by another address than the controller.
+/// The address of the daemon: this machine, but not the address of the controller.
 const HOST: &str = "127.0.0.2";
 
-/// How many slaves log in at once. Without `MaxStartups` the daemon would reset some.
+/// The number of slaves that log in at the same time. Without `MaxStartups` the daemon would reset some of them.
 const SLAVES: usize = 12;
 
 /// A test whose slaves are all on the daemon's machine.
@@ -23,14 +23,15 @@ fn test(slaves: usize, seconds: f64) -> String {
     test_of(seconds, (0..slaves).map(slave).collect::<Map<String, Value>>())
 }
 
-/// Starts a daemon, and puts an `ssh` that goes to it in front of the PATH of the place. `None`: it was skipped.
+/// Starts a daemon, and writes an `ssh` that connects to it into the directory that is first in the PATH of the place.
+/// Returns `None` if the test was skipped.
 fn daemon<'a>(place: &'a Place, test: &str) -> Option<Running<'a>> {
     if let Some(why) = missing(&PROGRAMS) {
         skip(test, &why, Needed::InCi);
         return None;
     }
     if super::common::is_root() {
-        // Where the daemon locks up the part of it that strangers speak to.
+        // The directory in which the daemon confines its process for clients that have not logged in.
         std::fs::create_dir_all("/run/sshd").expect("root can make it");
     }
     for key in ["host", "key"] {
@@ -56,11 +57,11 @@ fn daemon<'a>(place: &'a Place, test: &str) -> Option<Running<'a>> {
              UserKnownHostsFile /dev/null\nLogLevel ERROR\n"
         ),
     );
-    let ssh = find("ssh").expect("it is there");
+    let ssh = find("ssh").expect("it exists");
     let wrapper = place.write("bin/ssh", format!("#!/bin/sh\nexec {} -F {dir}/ssh_config \"$@\"\n", ssh.display()));
     must(Command::new("chmod").arg("755").arg(wrapper));
-    // It runs itself again, so it wants to be called by its whole path.
-    let mut sshd = Command::new(find("sshd").expect("it is there"));
+    // The daemon executes itself again, so it must be called by its absolute path.
+    let mut sshd = Command::new(find("sshd").expect("it exists"));
     sshd.args(["-D", "-e", "-f"]).arg(place.path("sshd_config"));
     let mut daemon = place.program(sshd).start();
     daemon.wait_for_output("Server listening on");
@@ -74,7 +75,7 @@ fn free_port() -> u16 {
 
 /// The ssh processes of the controller.
 fn clients(place: &Place) -> Vec<strays::Stray> {
-    let ssh = format!("{} -F", find("ssh").expect("it is there").display());
+    let ssh = format!("{} -F", find("ssh").expect("it exists").display());
     strays::of(place.mark(), place.dir()).into_iter().filter(|stray| stray.command.starts_with(&ssh)).collect()
 }
 
@@ -130,9 +131,11 @@ fn slaves_elsewhere_end_when_their_controller_is_killed() {
 }
 
 #[test]
-fn an_ssh_that_reaches_nobody_fails_the_run_in_its_own_words() {
+fn an_ssh_that_cannot_connect_fails_the_run_with_its_own_message() {
     let place = Place::new("ssh-nobody");
-    let Some(daemon) = daemon(&place, "ssh::an_ssh_that_reaches_nobody_fails_the_run_in_its_own_words") else { return };
+    let Some(daemon) = daemon(&place, "ssh::an_ssh_that_cannot_connect_fails_the_run_with_its_own_message") else {
+        return;
+    };
     drop(daemon);
     place.write("t.json", test(1, 1.0));
     let ended = run(&place, &["--launch", "ssh", "--listen", "127.0.0.1:0"]).wait().exits_with(7);

@@ -1,7 +1,8 @@
-//! The import graph of the sources: which module names which, and which types have methods where.
+//! The import graph of the sources: the modules with the modules that they name, and the types with the modules of
+//! their methods.
 //!
-//! A module is the path of its file without `.rs`: `wire/frame` for `src/wire/frame.rs`. The graph is read from the text,
-//! without macros and without `mod` lines. A name counts wherever it stands: in a `use`, or as a path in the code.
+//! A module is the path of its file without `.rs`: `wire/frame` for `src/wire/frame.rs`. The graph is read from the
+//! text, without macros and without `mod` lines. A name counts everywhere: in a `use`, and as a path in the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,7 +36,7 @@ impl Graph {
         circles
     }
 
-    /// Returns what can be reached from a module by one arrow or more.
+    /// Returns the modules that can be reached from a module through one import or more.
     fn reached_from<'a>(&'a self, name: &'a str) -> BTreeSet<&'a str> {
         let mut reached = BTreeSet::new();
         let mut open = vec![name];
@@ -58,7 +59,7 @@ pub fn foreign_impls<'a>(sources: impl Iterator<Item = (&'a str, &'a str)>) -> B
             homes.entry(defined).or_default().push(name);
         }
     }
-    // The type that a folder is named after is at home in the whole folder: `run/run.rs` in `run`.
+    // The type that a folder is named after may have methods in the whole folder: `run/run.rs` in `run`.
     let folder = |home: &str| match home.rsplit_once('/') {
         Some((above, last)) if above.rsplit('/').next() == Some(last) => above.to_owned(),
         _ => home.to_owned(),
@@ -76,12 +77,12 @@ fn module(path: &str) -> String {
     path.strip_suffix(".rs").unwrap_or(path).to_owned()
 }
 
-/// Whether a file holds unit tests: these may name anything.
+/// Returns whether a file holds unit tests, which may name anything.
 fn is_test(path: &str) -> bool {
     path.split(['/', '.']).any(|part| part == "tests")
 }
 
-/// The type that a line defines, and the word that does.
+/// The type that a line defines, and the keyword of the definition.
 fn defined(line: &str) -> Option<(&str, &str)> {
     let line = visible(line.trim_start());
     ["struct", "enum", "union", "trait", "type"].into_iter().find_map(|word| {
@@ -110,7 +111,7 @@ fn inherent(line: &str) -> Option<&str> {
     (!behind.starts_with(" for ")).then(|| path.rsplit("::").next().unwrap_or(path))
 }
 
-/// Where the bracket closes that a text begins with.
+/// The place where the bracket at the beginning of a text closes.
 fn closing(text: &str) -> Option<usize> {
     let mut depth = 0_usize;
     text.char_indices().find_map(|(at, letter)| {
@@ -136,7 +137,7 @@ fn imports(name: &str, text: &str, known: &BTreeSet<&str>) -> BTreeSet<String> {
     targets.filter(|target| target != name).collect()
 }
 
-/// The same text with `super` in its inline modules, which are this file, taken for `self`.
+/// The text in which `super` in inline modules, which means this file, is replaced by `self`.
 fn without_inner(text: &str) -> String {
     let mut inner = false;
     let line = |line: &str| {
@@ -175,7 +176,7 @@ fn split_uses(text: &str) -> (Vec<String>, String) {
     (uses, code)
 }
 
-/// The paths that a `use` tree stands for: `a::{b, c::d}` is `a::b` and `a::c::d`.
+/// The paths in a `use` tree: `a::b` and `a::c::d` for `a::{b, c::d}`.
 fn leaves(tree: &str) -> Vec<Vec<&str>> {
     let tree = tree.trim();
     let Some(open) = tree.find('{') else {
@@ -206,7 +207,7 @@ fn paths_in(code: &str) -> Vec<Vec<&str>> {
         .collect()
 }
 
-/// The module that a path names from a module, if it is one of these: as far as the path leads through modules.
+/// The module that a path names from a module, if it is one of these: the longest prefix of the path that is a module.
 fn resolve(from: &str, path: &[&str], known: &BTreeSet<&str>) -> Option<String> {
     let mut at: Vec<&str> = from.split('/').collect();
     let mut rest = path;
@@ -244,7 +245,7 @@ fn resolve(from: &str, path: &[&str], known: &BTreeSet<&str>) -> Option<String> 
 }
 
 #[test]
-fn a_circle_is_found_whatever_the_import_looks_like() {
+fn a_circle_is_found_in_every_form_of_import() {
     let circles = |from: &str, to: &str| {
         let sources = [("a.rs", from), ("a/b.rs", to), ("c.rs", "use crate::a::b::{self, X as Y};")];
         let graph = Graph::of(sources.into_iter());

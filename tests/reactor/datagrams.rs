@@ -1,4 +1,4 @@
-//! Datagrams, where connections come from, and ends at once.
+//! Datagrams, the source addresses of connections, and resets.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
@@ -15,12 +15,12 @@ use crate::common::{Lab, Needed, Place, SOON, skip};
 use crate::{LIMIT, alone, connect, listening, plain, run, wait_for};
 
 const EVERYBODY: Ipv4Addr = Ipv4Addr::new(127, 255, 255, 255);
-/// How often somebody who waits to be heard says something.
+/// The interval between the datagrams of a node that waits for an answer.
 const OFTEN: Duration = Duration::from_millis(20);
 /// Set for a test that runs as a node of a lab: its address.
 const NODE: &str = "ARETE_TEST_NODE";
 
-/// A port that nobody uses.
+/// A port that is not in use.
 fn free_port() -> u16 {
     UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.local_addr()).expect("a port").port()
 }
@@ -33,7 +33,8 @@ fn ours(nr: u8) -> Ipv4Addr {
     Ipv4Addr::new(127, 0, 0, nr)
 }
 
-/// Says, at its address of the loopback interface, whether it has heard the other, until the other has heard it.
+/// Sends, from its address of the loopback interface, whether it has heard the other node, until the other has heard
+/// it.
 fn converse(own: Ipv4Addr, other: Ipv4Addr, port: u16) {
     let mut reactor = plain();
     let socket = reactor.bind_datagrams(on("lo", own, port)).expect("it is bound");
@@ -66,7 +67,7 @@ fn two_converse() {
     other.join().expect("both have heard each other and themselves");
 }
 
-/// A reactor that hears on a free port at 127.0.0.2.
+/// A reactor with a datagram socket on a free port at 127.0.0.2.
 fn hearing(options: Options) -> (Reactor, SocketId, SocketAddr) {
     let mut reactor = Reactor::new(options).expect("a reactor");
     let port = free_port();
@@ -82,7 +83,7 @@ fn ear() -> (UdpSocket, SocketAddr) {
 }
 
 alone! {
-    fn two_on_the_loopback_interface_hear_what_each_says_to_all_and_who_said_it() {
+    fn two_on_the_loopback_interface_receive_broadcasts_with_the_sender() {
         two_converse();
     }
 
@@ -134,7 +135,7 @@ alone! {
         assert!(slowest < Duration::from_millis(500), "an answer took {slowest:?}");
     }
 
-    fn the_longest_datagram_arrives_whole_and_what_cannot_be_sent_ends_nothing() {
+    fn the_longest_datagram_arrives_whole_and_one_that_cannot_be_sent_does_no_harm() {
         let (reactor, socket, own) = hearing(Options::default());
         let (raw, to) = ear();
         let longest: Bytes = (0..65_507).map(|i| (i % 251) as u8).collect::<Vec<u8>>().into();
@@ -142,7 +143,7 @@ alone! {
         run(reactor, |_, input, out, _| match input {
             Input::Begin => {
                 out.datagram(socket, to, vec![0; 70_000].into());
-                // Nobody hears there; the system will say so.
+                // This port has no socket, which the system reports with the next call.
                 out.datagram(socket, "127.0.0.1:1".parse().expect("an address"), b"nobody".as_slice().into());
                 out.datagram(socket, "[::1]:1".parse().expect("an address"), b"another family".as_slice().into());
                 out.datagram(socket, to, longest.clone());
@@ -200,14 +201,14 @@ alone! {
             }
         });
         let (peer, local) = connected.expect("it stands");
-        let (_, seen) = listener.accept().expect("somebody came");
+        let (_, seen) = listener.accept().expect("a connection arrived");
         assert_eq!((peer, local, seen.ip()), (Peer::Inet(address), seen, ours(5).into()));
         reasons.sort();
         assert_eq!(reasons[0], "127.0.0.1:1: connection refused");
         assert!(reasons[1].starts_with("[::1]:9: from 127.0.0.5: "), "{reasons:?}");
     }
 
-    fn a_machine_that_halts_because_it_cannot_write_has_said_nothing_of_that_turn() {
+    fn a_machine_that_halts_because_it_cannot_write_sends_nothing_in_that_turn() {
         for exits_first in [false, true] {
             let (mut reactor, socket, _) = hearing(Options::default());
             let (_, address) = reactor.listen_tcp("127.0.0.1:0".parse().expect("an address")).expect("it listens");
@@ -225,7 +226,7 @@ alone! {
                     out.send(conn, b"taken".as_slice().into());
                     out.datagram(socket, to, b"taken".as_slice().into());
                     out.persist("/dev/null/state".into(), b"taken".to_vec());
-                    out.close(conn, "all is said");
+                    out.close(conn, "everything is sent");
                     if exits_first {
                         out.exit(0);
                     }
@@ -239,23 +240,23 @@ alone! {
                 other => panic!("{other:?}"),
             });
             assert_eq!((code, told), (3, 1));
-            assert_eq!(client.join().expect("it read"), b"", "no byte of it went out");
+            assert_eq!(client.join().expect("it read"), b"", "no byte was sent");
             raw.set_nonblocking(true).expect("it does not wait");
             assert_eq!(raw.recv(&mut [0; 9]).expect_err("no datagram either").kind(), ErrorKind::WouldBlock);
         }
     }
 
-    fn what_a_connection_was_given_before_it_stood_and_was_closed_arrives_and_then_the_end() {
+    fn bytes_sent_before_the_connection_is_established_arrive_and_then_the_end() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address");
         for exits in [false, true] {
             let peer = {
                 let listener = listener.try_clone().expect("a clone");
                 thread::spawn(move || {
-                    let (mut stream, _) = listener.accept().expect("somebody comes");
+                    let (mut stream, _) = listener.accept().expect("a connection arrives");
                     stream.set_read_timeout(Some(LIMIT)).expect("a timeout");
                     let mut got = Vec::new();
-                    stream.read_to_end(&mut got).expect("the end comes");
+                    stream.read_to_end(&mut got).expect("the end arrives");
                     got
                 })
             };
@@ -264,11 +265,11 @@ alone! {
                     let conn = out.connect(Address::Inet(address.to_string()));
                     out.send(conn, vec![7; 1_000_000].into());
                     out.send(conn, b"over".as_slice().into());
-                    out.close(conn, "all is said");
+                    out.close(conn, "everything is sent");
                     out.send(conn, b"too late".as_slice().into());
                     let refused = out.connect(Address::Inet("127.0.0.1:1".to_owned()));
                     out.send(refused, b"nobody".as_slice().into());
-                    out.close(refused, "all is said");
+                    out.close(refused, "everything is sent");
                     if exits {
                         out.exit(0);
                     }
@@ -284,7 +285,7 @@ alone! {
         }
     }
 
-    fn a_message_and_the_end_of_its_connection_are_heard_in_that_order_however_they_come() {
+    fn a_message_and_the_end_of_its_connection_arrive_in_that_order() {
         let (reactor, address) = listening(Options::default());
         let client = thread::spawn(move || {
             for size in [1, 1000, 65_536, 300_000] {
@@ -306,7 +307,7 @@ alone! {
         });
         ended.sort();
         assert_eq!(ended, [1, 1000, 65_536, 300_000]);
-        client.join().expect("all is said");
+        client.join().expect("everything is sent");
     }
 }
 
@@ -316,7 +317,7 @@ fn datagrams_need_no_privilege() {
     if std::env::var_os(NODE).is_some() {
         return two_converse();
     }
-    // In a user namespace of its own even root may do no more than anybody in the network that is not of it.
+    // In a user namespace of its own, even root has no special rights in a network outside of it.
     let mut command = Process::new("unshare");
     command.arg("-U").arg(std::env::current_exe().expect("own path")).args(["--exact", test, "--nocapture"]);
     if !Process::new("unshare").args(["-U", "true"]).status().is_ok_and(|status| status.success()) {
@@ -327,7 +328,7 @@ fn datagrams_need_no_privilege() {
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
 
-/// Says numbers to all of the network of `eth0`, and prints what it hears.
+/// Sends numbers to the whole network of `eth0`, and prints the datagrams that it receives.
 fn cry(address: Ipv4Addr) {
     let port = 23912;
     let eth0 = interface("eth0").expect("a lab's host has it");
@@ -344,7 +345,7 @@ fn cry(address: Ipv4Addr) {
         if wake.is_none_or(|at| at <= now) {
             *wake = Some(now + OFTEN);
             said += 1;
-            // Two ways to say it to all; the second needs no route.
+            // Two addresses for all hosts. The second one needs no route.
             let to = if said % 2 == 0 { everybody } else { Ipv4Addr::BROADCAST };
             out.datagram(socket, (to, port).into(), said.to_string().into_bytes().into());
         }
@@ -390,7 +391,7 @@ fn datagrams_flow_again_when_an_interface_was_down_or_removed() {
     let told = heard("a", "a");
     wait_for("a to go on alone", || heard("a", "a") > told + 5);
     lab.plug("b");
-    flow("datagrams to flow on an interface that was made anew");
+    flow("datagrams to flow on an interface that was replaced");
     drop((a, b));
     place.assert_nothing_left();
 }

@@ -9,18 +9,19 @@ use arete::reactor::Options;
 
 use crate::{alone, connect, listening, plain, run};
 
-/// Deadlines of one round.
+/// The number of deadlines in a round.
 const DEADLINES: usize = 51;
-/// On a busy machine one round may be late for want of a processor; a loop that counts in milliseconds always is.
+/// On a busy machine one round may be late because no processor is free. A loop that counts in milliseconds is always
+/// late.
 const ROUNDS: usize = 5;
-/// How far away they are: the smaller part of a millisecond, so that rounding up costs the larger.
+/// The distance to a deadline: the smaller part of a millisecond, so that rounding up costs the larger part.
 const AWAY: Duration = Duration::from_micros(1_150);
 const MEDIAN_AT_MOST: Duration = Duration::from_micros(500);
 
-/// How many speak at once.
+/// The number of senders at the same time.
 const PEERS: usize = 8;
 
-/// How late each of a round's deadlines came, sorted.
+/// The delays of the deadlines in a round, sorted.
 fn lateness() -> Vec<Duration> {
     let mut late = Vec::new();
     let mut due: Option<Time> = None;
@@ -56,7 +57,7 @@ alone! {
         panic!("the medians of {ROUNDS} rounds are {medians:?}");
     }
 
-    fn a_machine_is_told_at_a_deadline_that_not_all_that_has_come_was_read() {
+    fn a_deadline_says_whether_bytes_are_still_unread() {
         let (reactor, address) = listening(Options::default());
         let mut peers: Vec<_> = (0..PEERS).map(|_| connect(address)).collect();
         let (mut accepted, mut spoke) = (0, None);
@@ -72,7 +73,7 @@ alone! {
             }
             Input::Received { conn, .. } => {
                 heard.insert(conn);
-                // Each takes longer than a turn reads from other sources.
+                // Each takes longer than the part of a turn for other sources.
                 std::thread::sleep(Duration::from_millis(60));
             }
             Input::Behind { since } => behind = Some(since),
@@ -100,7 +101,7 @@ alone! {
                 *wake = Some(now + Duration::from_secs(5));
                 out.connect(arete::machine::Address::Inet("127.0.0.1:1".to_owned()));
             }
-            // Nearer, from within another input; then further twice, and long past.
+            // Moved nearer, by another input; then moved away twice, and moved into the past.
             Input::Closed { .. } => *wake = Some(now + Duration::from_millis(20)),
             Input::Deadline if wake.is_some_and(|at| at <= now) => {
                 heard.push(now.since(begin.expect("it began")));

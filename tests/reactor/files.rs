@@ -1,4 +1,4 @@
-//! What a turn writes, reads and lists.
+//! Files that a turn writes, reads and lists.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -16,11 +16,12 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::{Scratch, alone, connect, listening, plain, run};
 
-/// Sent when a process writes beyond its limit; ours, who hears of it, then sees a full disk.
+/// The signal to a process that writes beyond its limit. This process catches it, and the write fails as on a full
+/// disk.
 const XFSZ: Signal = Signal(25);
 
 alone! {
-    fn whoever_hears_of_a_line_finds_it_in_the_file() {
+    fn a_line_is_in_the_file_before_any_peer_receives_it() {
         let scratch = Scratch::new();
         let path = scratch.path("deep/down/log");
         let (reactor, address) = listening(Options { fsync: true, ..Options::default() });
@@ -46,7 +47,7 @@ alone! {
         client.join().expect("the client is content");
     }
 
-    fn a_file_takes_the_place_of_another_when_all_of_it_is_there_and_what_follows_goes_to_it() {
+    fn a_file_replaces_another_when_it_is_complete_and_later_appends_go_to_it() {
         let scratch = Scratch::new();
         let (path, new) = (scratch.path("d/log"), scratch.path("d/log.new"));
         let mut failed = Vec::new();
@@ -54,7 +55,7 @@ alone! {
             Input::Begin => {
                 out.append(path.clone(), b"old\n".to_vec());
                 out.append(new.clone(), b"one\n".to_vec());
-                // A byte of it is missing: the other one stays.
+                // One byte is missing, so the other file is kept.
                 out.install(path.clone(), new.clone(), 5);
                 out.append(path.clone(), b"older\n".to_vec());
                 out.confirm();
@@ -131,7 +132,7 @@ alone! {
             r#"Ok([("a.log", 8), ("e.log", 8), ("tool", 8)])"#,
             r#"Ok([("a.log", 8), ("e.log", 8), ("sub/b.log", 1)])"#,
         ];
-        // What is no pattern is known before any directory was looked at.
+        // Invalid patterns are reported before any directory is read.
         assert!(answers.remove(4).starts_with("Err(\"pattern"), "{answers:?}");
         assert_eq!(answers, want);
         let unfit: Vec<String> = unfit.iter().map(|(name, why)| format!("{name}: {why}")).collect();
@@ -144,7 +145,7 @@ alone! {
             "j\\n.log: its name has control characters, or some that turn the direction of text",
         ];
         assert_eq!(unfit[..6], of_files);
-        // The second pattern looks into directories too.
+        // The second pattern reads directories too.
         let link = "link: a symbolic link to a directory".to_owned();
         assert!(unfit[6..].contains(&link) && unfit.len() == 13, "{unfit:?}");
         assert_eq!(fs::read_to_string(at("d/a.log")).expect("the log"), "new\nend\n");
@@ -174,7 +175,7 @@ alone! {
         assert_eq!(end, Some(Exit::Code(5)));
     }
 
-    fn a_full_disk_is_told_once_before_anything_goes_out_and_leaves_no_half_line() {
+    fn a_full_disk_is_reported_once_before_any_send_and_leaves_no_half_line() {
         let scratch = Scratch::new();
         let log = scratch.path("log");
         let options = Options { signals: vec![XFSZ], ..Options::default() };
@@ -198,7 +199,7 @@ alone! {
         assert_eq!(failures, [(log.clone(), SystemError::new(ErrorKind::FileTooLarge, "file too large"))]);
     }
 
-    fn a_device_without_room_is_told() {
+    fn a_full_device_is_reported() {
         let mut why = String::new();
         run(plain(), |_, input, out, _| match input {
             Input::Begin => out.append("/dev/full".into(), b"x".to_vec()),

@@ -1,7 +1,6 @@
 //! The reactor on real sockets, processes and files.
 //!
-//! Every test runs in a process of its own: a reactor reaps all children of its process and sets its limits, which
-//! tests in one process would do to each other.
+//! Every test runs in its own process, because a reactor reaps all children of its process and sets its limits.
 
 #![forbid(unsafe_code)]
 
@@ -24,10 +23,10 @@ use std::time::{Duration, Instant};
 use arete::machine::{Command, Input, Machine, Outbox, Time};
 use arete::reactor::{Options, Reactor};
 
-/// How long anything in these tests may take.
+/// The limit on every wait in these tests.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Defines tests whose bodies run in processes of their own.
+/// Defines tests whose bodies run in their own processes.
 macro_rules! alone {
     ($(fn $name:ident() $body:block)*) => {
         $(#[test]
@@ -53,10 +52,10 @@ fn run_alone(path: &str, body: impl FnOnce()) {
     assert!(output.status.success() && shown.contains("1 passed"), "{name}: {}\n{shown}", output.status);
 }
 
-/// How often a machine was asked for its deadline: at least once a turn.
+/// The number of calls for a machine's deadline: at least one in each turn.
 static TURNS: AtomicUsize = AtomicUsize::new(0);
 
-/// A machine that is a closure; the limit ends every test that hangs.
+/// A machine that is a closure. The limit ends a test that hangs.
 struct Test<F> {
     step: F,
     wake: Option<Time>,
@@ -76,12 +75,12 @@ impl<F: FnMut(Time, Input<'_>, &mut Outbox, &mut Option<Time>)> Machine for Test
     }
 }
 
-/// Runs a closure as a machine. Its last argument is when it wants a deadline.
+/// Runs a closure as a machine. Its last argument is the deadline that it wants.
 fn run(reactor: Reactor, step: impl FnMut(Time, Input<'_>, &mut Outbox, &mut Option<Time>)) -> u8 {
     reactor.run(&mut Test { step, wake: None, limit: None })
 }
 
-/// A reactor with defaults, and one that listens.
+/// A reactor with defaults, and a listener.
 fn plain() -> Reactor {
     Reactor::new(Options::default()).expect("a reactor")
 }
@@ -102,7 +101,7 @@ fn shell(script: &str) -> Command {
     Command { argv: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(), ..Command::default() }
 }
 
-/// Waits for something to become true.
+/// Waits until a condition is true.
 fn wait_for(what: &str, mut is_true: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_true() {
@@ -111,7 +110,7 @@ fn wait_for(what: &str, mut is_true: impl FnMut() -> bool) {
     }
 }
 
-/// A directory that goes with the test.
+/// A directory that is removed when it is dropped.
 struct Scratch(PathBuf);
 
 impl Scratch {

@@ -13,7 +13,7 @@ use arete::reactor::Options;
 
 use crate::{Scratch, TURNS, alone, connect, listening, plain, run};
 
-/// A program in a directory, that stands in for the one that looks host names up.
+/// Writes a program into a directory, to replace the one that looks up host names.
 fn program(scratch: &Scratch, script: &str) -> std::path::PathBuf {
     let path = scratch.path("resolver");
     std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("a script");
@@ -22,7 +22,7 @@ fn program(scratch: &Scratch, script: &str) -> std::path::PathBuf {
 }
 
 alone! {
-    fn everything_sent_to_an_echo_comes_back_whatever_its_size() {
+    fn an_echo_returns_messages_of_every_size() {
         let (reactor, address) = listening(Options::default());
         let client = thread::spawn(move || {
             for size in [1, 2, 63, 1000, 65_535, 65_536, 65_537, 3_000_000] {
@@ -32,7 +32,7 @@ alone! {
                 let copy = sent.clone();
                 let writing = thread::spawn(move || writer.write_all(&copy).expect("it writes"));
                 let mut got = vec![0; size];
-                stream.read_exact(&mut got).expect("it comes back");
+                stream.read_exact(&mut got).expect("it is echoed");
                 writing.join().expect("written");
                 assert!(got == sent, "{size} bytes came back changed");
             }
@@ -49,7 +49,7 @@ alone! {
         client.join().expect("the client is content");
     }
 
-    fn a_peer_that_never_reads_is_dropped_at_the_bound_and_the_others_go_on() {
+    fn a_peer_that_never_reads_is_dropped_at_the_bound_and_the_others_continue() {
         let (reactor, address) = listening(Options { max_queue: 256 * 1024, ..Options::default() });
         let _deaf = connect(address);
         let lively = connect(address);
@@ -88,7 +88,7 @@ alone! {
         assert_eq!(reader.join().expect("it read"), sent * 64 * 1024);
     }
 
-    fn a_peer_that_stops_to_read_in_the_middle_of_a_long_message_is_dropped_and_a_slow_one_is_not() {
+    fn a_peer_that_stops_reading_in_a_long_message_is_dropped_and_a_slow_one_is_not() {
         let (reactor, address) = listening(Options { stalled_after: Duration::from_millis(300), ..Options::default() });
         let mut deaf = connect(address);
         let mut slow = connect(address);
@@ -124,7 +124,7 @@ alone! {
         reader.join().expect("it read");
     }
 
-    fn a_thousand_silent_connections_disturb_nobody_and_all_hear_what_is_sent_to_all() {
+    fn a_thousand_silent_connections_disturb_no_other_and_all_receive_a_broadcast() {
         let (reactor, address) = listening(Options::default());
         let client = thread::spawn(move || {
             let mut silent: Vec<_> = (0..1000).map(|_| connect(address)).collect();
@@ -157,7 +157,7 @@ alone! {
         run(reactor, |_, input, out, _| {
             if let Input::Accepted { conn, .. } = input {
                 (0..5000).for_each(|i| out.send(conn, format!("{i}\n").into_bytes().into()));
-                out.close(conn, "said all");
+                out.close(conn, "everything is sent");
                 out.exit(0);
             }
         });
@@ -166,7 +166,7 @@ alone! {
         assert!(got == want, "{} bytes of {}", got.len(), want.len());
     }
 
-    fn a_peer_that_shuts_its_half_is_heard_to_the_end_and_then_closed() {
+    fn a_peer_that_shuts_its_half_is_read_to_the_end_and_then_closed() {
         let (reactor, address) = listening(Options::default());
         let mut stream = connect(address);
         stream.write_all(b"last words").expect("it writes");
@@ -209,7 +209,7 @@ alone! {
         assert_eq!(client.join().expect("it read"), 2_000_000);
     }
 
-    fn a_refused_connection_says_so() {
+    fn a_refused_connection_is_reported() {
         let free = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = free.local_addr().expect("its address");
         drop(free);
@@ -254,7 +254,7 @@ alone! {
         assert_eq!(got, "early");
     }
 
-    fn a_host_name_that_nobody_knows_says_why() {
+    fn an_unknown_host_name_is_reported_with_the_reason() {
         let scratch = Scratch::new();
         let program = program(&scratch, "echo 'error: name or service not known'; exit 1");
         let (reactor, _) = listening(Options { lookup_program: program, ..Options::default() });
@@ -304,20 +304,20 @@ alone! {
         assert!(worst < Duration::from_millis(200), "a deadline came {worst:?} late");
     }
 
-    fn a_unix_socket_is_private_names_its_peer_and_goes_with_the_reactor() {
+    fn a_unix_socket_is_private_names_its_peer_and_is_removed_with_the_reactor() {
         let scratch = Scratch::new();
         let path = scratch.path("socket");
         drop(UnixListener::bind(&path).expect("a socket file that its process leaves behind"));
         let (mut reactor, _) = listening(Options::default());
         reactor.listen_unix(&path).expect("the stale socket is replaced");
         assert_eq!(std::fs::metadata(&path).expect("the socket").permissions().mode() & 0o777, 0o600);
-        let error = plain().listen_unix(&path).expect_err("somebody listens there");
+        let error = plain().listen_unix(&path).expect_err("the reactor listens");
         assert_eq!(error.to_string(), "another process listens there");
         let mut stream = UnixStream::connect(&path).expect("it connects");
         let mut who = None;
         run(reactor, |_, input, out, _| {
             if let Input::Accepted { conn, peer, .. } = input {
-                // The first to come only looked whether somebody listens.
+                // The first client only checked for a listener.
                 if who.replace(peer).is_some() {
                     out.send(conn, b"hello".as_slice().into());
                     out.exit(0);
@@ -331,7 +331,7 @@ alone! {
         assert_eq!((got.as_str(), path.exists()), ("hello", false));
     }
 
-    fn who_comes_when_there_are_as_many_connections_as_may_be_is_turned_away() {
+    fn a_connection_beyond_the_limit_is_closed() {
         let (reactor, address) = listening(Options { max_connections: Some(2), ..Options::default() });
         let mut clients: Vec<_> = (0..3).map(|_| connect(address)).collect();
         let client = thread::spawn(move || {
@@ -375,7 +375,7 @@ alone! {
         let _deaf = connect(address);
         let start = std::time::Instant::now();
         thread::spawn(move || loop {
-            // Turned away until the place of the first is free.
+            // Refused until the place of the first client is free.
             let mut stream = connect(address);
             let _ = stream.write_all(b"q");
             let _ = stream.read(&mut [0; 1]);
@@ -423,12 +423,12 @@ alone! {
         assert!(turns < 200, "{turns} turns in a second in which nothing happens");
     }
 
-    fn without_even_a_reserve_accepting_pauses_and_goes_on_when_there_are_descriptors() {
+    fn without_even_a_reserve_accepting_pauses_until_descriptors_are_free() {
         let few = rustix::process::Rlimit { current: Some(200), maximum: Some(200) };
         rustix::process::setrlimit(rustix::process::Resource::Nofile, few).expect("a low limit");
         let take_all = || std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect::<Vec<_>>();
         let mut all = take_all();
-        // It is made with the fewest descriptors that will do, of which none is in reserve.
+        // The process has just enough descriptors, and none in reserve.
         let mut reactor = std::iter::repeat_with(|| {
             all.pop();
             crate::Reactor::new(Options::default())

@@ -10,13 +10,13 @@ use arete::reactor::{Options, Reactor};
 
 use crate::{Scratch, alone, plain, run, shell, wait_for};
 
-/// Whether a process lives: a zombie does not.
+/// Returns whether a process lives. A zombie does not.
 fn lives(pid: &str) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| !stat.rsplit(") ").next().expect("fields").starts_with('Z'))
 }
 
-/// The states of our children.
+/// The states of this process's children.
 fn children() -> Vec<String> {
     let own = std::process::id().to_string();
     let stats = fs::read_dir("/proc").expect("/proc").flatten();
@@ -24,7 +24,7 @@ fn children() -> Vec<String> {
     stats.filter(|stat| stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)) == Some(&own)).collect()
 }
 
-/// What a script has written to a file, once it is a whole line.
+/// The content of a file that a script writes, once it is a whole line.
 fn line(path: &Path) -> String {
     let mut text = String::new();
     wait_for("a line in a file", || {
@@ -65,7 +65,7 @@ alone! {
         assert_eq!(zombies, Vec::<String>::new());
     }
 
-    fn a_program_that_is_not_there_says_so() {
+    fn a_missing_program_is_reported() {
         let mut why = String::new();
         run(plain(), |_, input, out, _| match input {
             Input::Begin => {
@@ -108,7 +108,7 @@ alone! {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         let low = rustix::process::Rlimit { current: Some(123), ..limit };
         rustix::process::setrlimit(rustix::process::Resource::Nofile, low).expect("a low limit");
-        // What the test itself was started with is open in its commands too.
+        // The commands inherit the descriptors that the test itself was started with.
         let count = Process::new("sh").args(["-c", "ls /proc/self/fd | wc -l"]).output().expect("it counts").stdout;
         let count = String::from_utf8(count).expect("a number");
         let (cwd, out_path) = (scratch.path("work/here"), scratch.path("results/x.out"));
@@ -146,7 +146,7 @@ alone! {
             Input::Begin => {
                 out.spawn(shell(&script));
             }
-            // Not at once: the group must be reachable later too.
+            // Not at once, because the group must be reachable later too.
             Input::Exited { child, exit } => {
                 assert_eq!(exit, Exit::Signal(Signal::KILL));
                 grandchild = line(&pid_file);
@@ -155,7 +155,7 @@ alone! {
             }
             Input::Deadline => match asked.take() {
                 Some(child) => {
-                    assert!(lives(&grandchild), "nobody has signalled it yet");
+                    assert!(lives(&grandchild), "it has not been signalled yet");
                     out.kill_group(child, Signal::TERM);
                     *wake = Some(now + Duration::from_millis(20));
                 }
@@ -217,7 +217,7 @@ alone! {
         assert_eq!(children(), Vec::<String>::new());
     }
 
-    fn what_has_stopped_goes_on_to_hear_what_ends_it_in_its_group_and_out_of_it() {
+    fn stopped_processes_are_resumed_to_get_the_signal_in_and_outside_of_the_group() {
         let scratch = Scratch::new();
         let inner = scratch.path("inner.sh");
         fs::write(&inner, "trap 'exit 5' TERM; kill -STOP $$; sleep 1000").expect("a script");
@@ -229,7 +229,7 @@ alone! {
                 asked = Some(out.spawn(shell(&script)));
                 *wake = Some(now + Duration::from_millis(20));
             }
-            // Only the first is a child of ours.
+            // Only the first is a child of this process.
             Input::Deadline => match asked {
                 Some(child) if stopped() == 1 => {
                     asked = None;
@@ -268,7 +268,7 @@ alone! {
         assert_eq!(fields[2..5], [pid.as_str(), &pid, "0"], "{stat}");
     }
 
-    fn a_hundred_children_that_end_at_once_are_all_heard_of() {
+    fn a_hundred_children_that_exit_at_once_are_all_reported() {
         let mut left = 100;
         run(plain(), |_, input, out, _| match input {
             Input::Begin => {
@@ -312,7 +312,7 @@ alone! {
         wait_for("the command's end", || !lives(&child));
     }
 
-    fn the_signals_that_were_asked_for_are_heard() {
+    fn the_requested_signals_become_inputs() {
         let options = Options { signals: vec![Signal::USR1, Signal::TERM], ..Options::default() };
         let mut heard = Vec::new();
         run(Reactor::new(options).expect("a reactor"), |_, input, out, _| match input {

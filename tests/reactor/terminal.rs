@@ -1,4 +1,4 @@
-//! Standard output that nobody reads.
+//! Standard output without a reader.
 
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use arete::reactor::LogPipe;
 use crate::{alone, plain, run};
 
 alone! {
-    fn a_pipe_that_nobody_reads_stops_nothing_and_what_was_left_out_is_counted() {
+    fn a_pipe_without_a_reader_stops_nothing_and_dropped_lines_are_counted() {
         let (theirs, ours) = std::io::pipe().expect("a pipe");
         let (_never_read, log) = std::io::pipe().expect("a pipe");
         let kept = (

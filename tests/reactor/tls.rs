@@ -1,4 +1,4 @@
-//! TLS on connections: who proves what, and that bytes and bounds stay what they are without it.
+//! TLS on connections: what each end proves, and that the bytes and the bounds are the same as without TLS.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -17,7 +17,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Stream
 
 use crate::{LIMIT, alone, connect, listening, run};
 
-/// An authority, and what it has signed.
+/// An authority, and the certificates that it has signed.
 struct Lab {
     root: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
@@ -62,7 +62,7 @@ impl Lab {
         self.client_with_chain_of(name, 0)
     }
 
-    /// The same, whose chain has more bytes than this that help nobody.
+    /// The same, with a chain of more than `bytes` bytes, which does not help the verification.
     fn client_with_chain_of(&self, name: &str, bytes: usize) -> Arc<ClientConfig> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let (mut chain, key) = self.sign(&[name]);
@@ -92,7 +92,7 @@ impl Lab {
         listening(Options { tls: Some(self.tls()), ..options })
     }
 
-    /// A client that does not use the reactor, with buffers that hold little.
+    /// A client that does not use the reactor, with small buffers.
     fn connect(&self, address: SocketAddr) -> StreamOwned<ClientConnection, TcpStream> {
         self.connect_with_chain_of(address, 0)
     }
@@ -108,7 +108,7 @@ fn contains(der: &[u8], name: &[u8]) -> bool {
     der.windows(name.len()).any(|window| window == name)
 }
 
-/// A connection whose buffers are as small as the system lets them be.
+/// A connection with the smallest buffers that the system allows.
 fn narrow(address: SocketAddr) -> TcpStream {
     use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
@@ -129,7 +129,7 @@ fn client_hello(lab: &Lab) -> Vec<u8> {
     hello
 }
 
-/// Waits until the other end has closed the connection, and gives what it had said.
+/// Waits until the other end has closed the connection, and returns what it had sent.
 fn until_closed(stream: &mut TcpStream) -> Vec<u8> {
     let (mut said, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
@@ -143,19 +143,19 @@ fn until_closed(stream: &mut TcpStream) -> Vec<u8> {
 }
 
 alone! {
-    fn what_is_sent_over_tls_comes_back_whatever_its_size_through_small_buffers() {
+    fn messages_of_every_size_return_over_tls_through_small_buffers() {
         let lab = Lab::new();
         let (reactor, address) = lab.listening(Options { max_queue: 64 << 20, ..Options::default() });
         let client = thread::spawn(move || {
             for size in [1, 63, 4095, 16_383, 16_384, 16_385, 65_537, 1_000_003] {
                 let sent: Vec<u8> = (0..size).map(|i| (i * 7 + i / 251) as u8).collect();
                 let mut stream = lab.connect(address);
-                // In pieces, so that neither end has to hold all of it.
+                // In pieces, so that neither end has to hold all bytes.
                 let mut got = Vec::new();
                 for piece in sent.chunks(10_000) {
                     stream.write_all(piece).expect("it writes");
                     let mut back = vec![0; piece.len()];
-                    stream.read_exact(&mut back).expect("it comes back");
+                    stream.read_exact(&mut back).expect("it is echoed");
                     got.extend_from_slice(&back);
                 }
                 assert!(got == sent, "{size} bytes came back changed");
@@ -184,8 +184,8 @@ alone! {
         let read = |mut stream: StreamOwned<ClientConnection, TcpStream>| {
             thread::spawn(move || {
                 let mut got = Vec::new();
-                stream.write_all(b"x").expect("it says something");
-                // An end without a farewell would be an error.
+                stream.write_all(b"x").expect("the peer sends bytes");
+                // An end without a close alert would be an error.
                 stream.read_to_end(&mut got).expect("it reads to the end");
                 got
             })
@@ -203,10 +203,11 @@ alone! {
                     }
                 }
             }
-            // Closed only when the readers have had most of it: a closed connection lingers for a short time.
+            // Closed only when the readers have received most bytes, because a closed connection lingers for a short
+            // time.
             *wake = Some(now + Duration::from_millis(20));
             if conns.len() == 2 && !readers.iter().any(|reader| reader.is_finished()) && Rc::strong_count(&long) == 1 {
-                conns.drain(..).for_each(|conn| out.close(conn, "all is said"));
+                conns.drain(..).for_each(|conn| out.close(conn, "everything is sent"));
             }
             if readers.iter().all(|reader| reader.is_finished()) {
                 out.exit(0);
@@ -244,7 +245,7 @@ alone! {
         client.join().expect("the client is content");
     }
 
-    fn both_ends_are_told_who_the_other_is_and_what_was_sent_early_arrives() {
+    fn both_ends_get_the_name_of_the_other_and_early_bytes_arrive() {
         let lab = Lab::new();
         let (reactor, address) = lab.listening(Options::default());
         let (mut said, mut names) = (Vec::new(), Vec::new());
@@ -252,10 +253,10 @@ alone! {
             Input::Begin => {
                 let conn = out.connect(Address::Inet(address.to_string()));
                 out.send(conn, b"early".as_slice().into());
-                // Closed before it stands: what was said goes out all the same.
+                // Closed before the handshake is complete. The bytes that were sent before are still delivered.
                 let other = out.connect(Address::Inet(address.to_string()));
                 out.send(other, b"and gone".as_slice().into());
-                out.close(other, "it has said all");
+                out.close(other, "everything is sent");
             }
             Input::Accepted { peer, .. } => names.push(peer.names().map(<[_]>::to_vec)),
             Input::Connected { peer, local, .. } => {
@@ -277,7 +278,7 @@ alone! {
         assert_eq!(names, [named("client"), named("client"), named("server")]);
     }
 
-    fn who_speaks_plainly_is_told_so_and_never_heard_of() {
+    fn a_peer_without_tls_is_refused_with_the_reason_and_causes_no_input() {
         let lab = Lab::new();
         let (reactor, address) = lab.listening(Options::default());
         let client = thread::spawn(move || {
@@ -296,7 +297,7 @@ alone! {
         client.join().expect("the client is content");
     }
 
-    fn who_does_not_speak_tls_or_is_somebody_else_is_not_connected_to() {
+    fn a_peer_without_tls_or_with_another_name_is_not_accepted() {
         let (lab, other) = (Lab::new(), Lab::new());
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let plain = listener.local_addr().expect("its address");
@@ -328,7 +329,7 @@ alone! {
         assert_eq!(told, 0);
     }
 
-    fn resets_at_every_byte_of_a_handshake_hurt_nobody() {
+    fn resets_at_every_byte_of_a_handshake_disturb_no_other() {
         let lab = Lab::new();
         let (reactor, address) = lab.listening(Options::default());
         let client = thread::spawn(move || {
@@ -346,14 +347,14 @@ alone! {
         run(reactor, |_, input, out, _| match input {
             Input::Accepted { .. } => accepted += 1,
             Input::Received { .. } => out.exit(0),
-            Input::Closed { reason, .. } if accepted == 0 => panic!("nobody knew it: {reason}"),
+            Input::Closed { reason, .. } if accepted == 0 => panic!("no authority has signed it: {reason}"),
             _ => {}
         });
         assert_eq!(accepted, 1);
         client.join().expect("the client is content");
     }
 
-    fn a_thousand_half_handshakes_keep_nobody_out() {
+    fn a_thousand_half_handshakes_keep_no_client_out() {
         let lab = Lab::new();
         let (reactor, address) = lab.listening(Options::default());
         let client = thread::spawn(move || {
@@ -384,7 +385,7 @@ alone! {
         client.join().expect("the client is content");
     }
 
-    fn a_handshake_that_takes_too_long_or_says_too_much_is_ended() {
+    fn a_handshake_that_is_too_slow_or_too_long_is_ended() {
         let lab = Lab::new();
         let (reactor, address) = lab.listening(Options::default());
         let client = thread::spawn(move || {
@@ -409,7 +410,7 @@ alone! {
         client.join().expect("the client is content");
     }
 
-    fn what_is_said_in_one_piece_with_the_end_of_a_handshake_is_none_of_it() {
+    fn bytes_in_one_piece_with_the_end_of_a_handshake_do_not_belong_to_it() {
         let lab = Lab::new();
         let (reactor, address) = lab.listening(Options::default());
         let name = ServerName::try_from("server").expect("a name");

@@ -1,9 +1,8 @@
-"""A node of the token ring as the original program is one, for the tests of `arete ring --compat`.
+"""A node of the token ring that behaves as the original program, for the tests of `arete ring --compat`.
 
-It speaks the original's JSON and no key more, orders ids as strings, sends one message a connection, ended by its end,
-and works as the original does: a character more each hop. It ignores keys that it does not know. What would make the
-original deaf ends this one with status 1: a datagram or a connection that carries no message, a wrong serial code, an
-unknown type.
+It sends the original's JSON without additional keys, orders ids as strings, sends one message on each connection, which
+its end ends, and adds a character with each hop. It ignores keys that it does not know. It exits with status 1 if the
+original would become deaf: after a datagram or a connection without a message, a wrong serial code, or an unknown type.
 
     original.py ID ADDRESS BROADCAST UDP_PORT TCP_PORT STEPS_FILE NUMBER [PERIOD=SECONDS ...]
 
@@ -59,7 +58,7 @@ class Original:
             self.selector.register(source, selectors.EVENT_READ)
         self.partial = {}
 
-    # What it says.
+    # The messages that it sends.
 
     def message(self, kind, **more):
         return {"serial_code": CODES[kind], "type": kind, "author_node_id": self.id, **more}
@@ -71,7 +70,7 @@ class Original:
             say_log(f"cannot say {kind}: {error}")
 
     def to_one(self, node, kind, **more):
-        """Whether a connection could be made, and the message be sent."""
+        """Sends a message on a new connection. Returns whether that succeeded."""
         try:
             with socket.create_connection((self.nodes[node], self.tcp_port), 1, (self.address, 0)) as connection:
                 connection.sendall(json.dumps(self.message(kind, **more)).encode())
@@ -151,7 +150,7 @@ class Original:
             self.revision += 1
             self.owner()
 
-    # What it hears.
+    # The messages that it receives.
 
     def heard(self, raw, address, to_all):
         try:

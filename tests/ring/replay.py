@@ -1,7 +1,7 @@
-"""Records what the nodes of a ring say on the loopback interface, and plays it again, for the tests.
+"""Records the messages of the nodes of a ring on the loopback interface, and replays them, for the tests.
 
-    replay.py record FILE UDP_PORT TCP_PORT     until SIGINT; prints how much there was of each type
-    replay.py play FILE UDP_PORT TCP_PORT       each datagram and each message, from whom and to whom it was
+    replay.py record FILE UDP_PORT TCP_PORT     until SIGINT; then prints the number of messages of each type
+    replay.py play FILE UDP_PORT TCP_PORT       each datagram and each message, with its sender and its receiver
 """
 
 import collections
@@ -65,6 +65,6 @@ def play(file, udp_port, tcp_port):
                 connection.sendall(bytes.fromhex(data))
 
 
-# Who starts us in the background may have us ignore it.
+# A shell that starts a process in the background may ignore SIGINT for it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 {"record": record, "play": play}[sys.argv[1]](sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -1,4 +1,5 @@
-//! Nobody waits for those who cannot come: slaves that are lost, and slaves of which nothing is left that could come.
+//! Members do not wait for others that cannot arrive: for lost slaves, and for slaves on which nothing is left that
+//! could arrive.
 
 use arete::wire::PROTOCOL;
 use serde_json::Value;
@@ -7,7 +8,7 @@ use crate::lab::CONTROLLER;
 use crate::world::{MILLISECOND, SECOND};
 use crate::{Lab, MINUTE};
 
-/// A test of the slaves `s0`, `s1`, ... whose schedules these are; it goes on without slaves that are lost.
+/// A test of the slaves `s0`, `s1`, ... with these schedules. It continues without lost slaves.
 fn test(schedules: &[&str]) -> String {
     let schedule = |(nr, entries): (usize, &&str)| format!("\"{nr}\": [{entries}]");
     let schedules_of: Vec<String> = schedules.iter().enumerate().map(schedule).collect();
@@ -20,7 +21,7 @@ fn test(schedules: &[&str]) -> String {
     )
 }
 
-/// An entry that comes to the barrier `up`.
+/// An entry that arrives at the barrier `up`.
 fn barrier(name: &str, when: &str, who: &str) -> String {
     format!(r#"{{ "name": "{name}", {when}, "barrier": "up", {who} }}"#)
 }
@@ -29,7 +30,7 @@ const THREE: &str = r#""members": ["s0", "s1", "s2"]"#;
 const TWO: &str = r#""members": ["s0", "s1"]"#;
 
 impl Lab {
-    /// The verdicts of meetings, in order, with their reasons and who has brought them about.
+    /// The verdicts of meetings, in order, with their reasons and the members that caused them.
     fn met(&self) -> Vec<(String, String, Value)> {
         let met = self.events().into_iter().filter(|event| event["event"] == "met");
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -42,7 +43,7 @@ impl Lab {
         self.events().iter().find(holds).and_then(|event| event["t"].as_f64()).expect("it has come")
     }
 
-    /// The process of a slave dies, and another takes its place.
+    /// The process of a slave dies, and a new one takes its place.
     fn restart(&mut self, node: usize) {
         self.world.crash(node);
         self.world.start(node);
@@ -75,7 +76,7 @@ fn a_slave_that_is_lost_is_lost_to_every_barrier_and_sync_in_that_turn() {
         lab.events().iter().filter(|it| it["event"] == "met").filter_map(|it| it["t"].as_f64()).collect();
     assert!(times[..3].iter().all(|at| (at - lost).abs() < 1e-6), "in the turn of {lost}: {times:?}");
     let late = lab.time_of(&[("event", "arrived"), ("barrier", "late")]);
-    assert!((times[3] - late).abs() < 1e-6, "who comes later is told at once: {times:?}");
+    assert!((times[3] - late).abs() < 1e-6, "a late member gets the verdict at once: {times:?}");
     assert_eq!(code, 1, "the entries that waited have failed: {summary:#}");
 }
 
@@ -112,7 +113,7 @@ fn after_a_restart_of_the_controller_a_lost_slave_is_not_waited_for() {
 }
 
 #[test]
-fn a_member_of_whose_slave_nothing_is_left_ends_the_round_and_its_first_failure_is_the_reason() {
+fn a_round_ends_if_a_member_cannot_arrive_and_its_first_failure_is_the_reason() {
     let prepare = r#"{ "name": "prepare", "at": 1, "shell": "exit 3" }"#;
     let then = barrier("up", r#""after": { "entry": "prepare", "exit": 0 }"#, TWO);
     let command = r#"{ "name": "cmd", "at": 0, "shell": "barrier cmd members=s0,s1; must" }"#;
@@ -133,12 +134,12 @@ fn a_member_of_whose_slave_nothing_is_left_ends_the_round_and_its_first_failure_
     assert!(lab.time_of(&[("event", "met")]) < 3.0, "long before the limit");
 }
 
-/// What waits for the readiness of an entry that has failed is not about to begin, although that entry has exited.
+/// An entry that waits until a failed entry is ready does not begin, although that entry has exited.
 #[test]
-fn an_entry_that_waits_for_a_server_that_never_was_ready_brings_nobody() {
+fn an_entry_that_waits_for_a_server_that_was_never_ready_cannot_arrive() {
     let server = r#"{ "name": "srv", "at": 0, "service": true, "shell": "exit 127", "ready": { "notify": true } }"#;
     let up = barrier("up", r#""after": { "entry": "srv", "ready": true }"#, TWO);
-    // The slave is not idle: something else runs on it, which no shell does.
+    // The slave is not idle, because a command without a shell runs on it.
     let other = r#"{ "name": "other", "at": 0, "barrier": "other", "members": ["s0", "s1"] }"#;
     let mut lab = Lab::started(&test(&[&barrier("up", r#""at": 0"#, TWO), &[server, &up, other].join(",")]));
     assert_eq!(lab.end().0, 1);
@@ -160,8 +161,8 @@ fn a_count_that_the_slaves_that_are_left_cannot_fill_is_given_up() {
 }
 
 #[test]
-fn what_may_still_come_is_waited_for() {
-    // Each comes after ten seconds and more of nothing but waiting, by another way.
+fn a_member_that_may_still_arrive_is_waited_for() {
+    // Each begins in another way, after more than ten seconds in which everything waits.
     let late = barrier("late", r#""at": 12"#, TWO);
     let chain = [
         r#"{ "name": "one", "at": 0, "shell": "sleep 9000" }"#.to_owned(),
@@ -185,12 +186,13 @@ fn what_may_still_come_is_waited_for() {
 }
 
 #[test]
-fn slaves_that_wait_for_each_other_at_different_barriers_are_told() {
+fn slaves_that_wait_for_each_other_at_different_barriers_get_a_verdict() {
     let crossed = |first: &str, second: &str| {
         let go = barrier("go", r#""at": 0"#, TWO).replace("\"up\"", first);
         [go, barrier("then", r#""after": { "entry": "go", "exit": 0 }"#, TWO).replace("\"up\"", second)].join(",")
     };
-    // Each would come to the other's barrier after its own, whatever becomes of that: so they may come.
+    // Each would arrive at the other's barrier after its own, whatever the verdict of its own. Therefore they may
+    // arrive.
     let mut lab = Lab::started(&test(&[&crossed("\"x\"", "\"y\""), &crossed("\"y\"", "\"x\"")]));
     lab.wait_for(&[("event", "stalled")]);
     let events = lab.events();
@@ -208,7 +210,7 @@ fn slaves_that_wait_for_each_other_at_different_barriers_are_told() {
 }
 
 #[test]
-fn commands_that_wait_are_told_with_what_they_wait_for_and_services_do_not_count() {
+fn the_verdict_names_waiting_commands_with_what_they_wait_for_and_services_do_not_count() {
     let waits = r#"{ "name": "b", "at": 0, "shell": "mark b; barrier up members=s0,s1" },
         { "name": "up", "at": 0, "shell": "forever", "service": true }"#;
     let trigger = r#"{ "name": "t", "at": 0, "shell": "mark t; wait go" }"#;
@@ -227,7 +229,7 @@ fn commands_that_wait_are_told_with_what_they_wait_for_and_services_do_not_count
 }
 
 #[test]
-fn a_command_that_computes_is_no_standstill() {
+fn a_command_that_computes_is_not_waiting() {
     let waits = barrier("up", r#""at": 0"#, TWO);
     let works = r#"{ "name": "w", "at": 0, "shell": "mark w; sleep 30000; barrier up members=s0,s1" }"#;
     let mut lab = Lab::started(&test(&[&waits, works]));

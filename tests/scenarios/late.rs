@@ -1,17 +1,18 @@
-//! The last of thousands comes late: all are alive, and all are released.
+//! The last of thousands of members is late: all are alive, and all are released.
 
 use crate::lab::{self, CONTROLLER};
 use crate::world::meet::Meet;
 use crate::world::{MILLISECOND, SECOND, World};
 
-/// How many members meet. When each sign of life was a look at all of them, a controller was busy for half a minute.
+/// The number of members. When each sign of life caused a check of all members, a controller was busy for half a
+/// minute.
 const MEMBERS: usize = 4_000;
 
-/// How much later than the others the last one comes.
+/// The delay of the last member.
 const LATE: u64 = 1_500 * MILLISECOND;
 
 #[test]
-fn thousands_are_released_though_the_last_comes_late() {
+fn thousands_are_released_although_the_last_is_late() {
     let mut world = World::new(1, 8);
     world.network.weather.spike_one_in = 0;
     lab::add_bare_controller(&mut world);

@@ -1,4 +1,4 @@
-//! Barriers and syncs: what each of the originals and peers gets wrong, by name.
+//! Barriers and syncs: named cases that the original programs, or comparable programs, get wrong.
 
 use std::fmt::Write as _;
 
@@ -43,7 +43,7 @@ impl Room {
         Room { world, outputs: vec![server] }
     }
 
-    /// A client starts; its host is that of its member's number: `c2` is on host 2.
+    /// Starts a client on the host with its member's number: `c2` on host 2.
     fn client(&mut self, member: &str, meet: &str) -> usize {
         let (word, rest) = meet.split_once(' ').expect("barrier NAME or sync NAME");
         let host = member[1..2].parse().expect("a member is called c and a digit");
@@ -57,7 +57,7 @@ impl Room {
         self.world.nodes[client].exit
     }
 
-    /// Waits until these have exited; gives their statuses.
+    /// Waits until these have exited, and returns their statuses.
     fn ends(&mut self, clients: &[usize]) -> Vec<u8> {
         let over = |world: &World| clients.iter().all(|client| world.nodes[*client].exit.is_some());
         if !self.world.run_until(5 * MINUTE, over) {
@@ -71,7 +71,7 @@ impl Room {
         lines.join("\n")
     }
 
-    /// What a client printed for people.
+    /// The lines that a client printed for people.
     fn says(&self, client: usize) -> String {
         String::from_utf8_lossy(&self.world.nodes[client].printed).into_owned()
     }
@@ -93,7 +93,7 @@ impl Room {
 }
 
 #[test]
-fn all_members_get_one_verdict_whatever_message_a_connection_breaks_at() {
+fn all_members_get_one_verdict_although_a_connection_breaks_at_any_message() {
     for drop_at in 1..60 {
         let mut room = Room::open();
         room.world.network.weather.drop_at = Some(drop_at);
@@ -107,12 +107,12 @@ fn all_members_get_one_verdict_whatever_message_a_connection_breaks_at() {
 }
 
 #[test]
-fn who_was_cut_off_at_the_release_is_released_when_it_is_back() {
+fn a_member_that_was_cut_off_at_the_release_is_released_after_its_return() {
     let mut room = Room::open();
     let first = room.client("c1", "barrier up members=c1,c2");
     room.wait(SECOND);
     let second = room.client("c2", "barrier up members=c1,c2");
-    // The last to arrive is told so; then the other is cut off, with its release on the way.
+    // The last member gets its release. Then the other one is cut off, with its release on the way.
     let released = room.world.run_until(MINUTE, |world| world.nodes[second].exit.is_some() || world.now > 5 * SECOND);
     assert!(released);
     room.world.partition(CONTROLLER, 1);
@@ -127,7 +127,7 @@ fn a_loss_is_noticed_while_a_barrier_waits_and_is_named() {
     let dead = room.client("c1", "barrier up members=c1,c2,c3");
     let waits = room.client("c2", "barrier up members=c1,c2,c3");
     room.wait(2 * SECOND);
-    // It says nothing any more, and nobody closes its connection.
+    // It sends nothing any more, and its connection is not closed.
     room.world.pause(dead);
     let begun = room.world.now;
     assert_eq!(room.ends(&[waits]), [5]);
@@ -154,7 +154,7 @@ fn a_tag_is_used_again_at_once_and_its_rounds_never_mix() {
 }
 
 #[test]
-fn a_round_that_some_have_collected_is_still_there_for_the_others() {
+fn a_verdict_that_some_have_collected_is_kept_for_the_others() {
     let steps = "sleep 1000; barrier up members=s0,s1,s2; must; barrier up members=s0,s1,s2; must";
     let mut lab = Lab::started(&ROUNDS.replace("STEPS", steps));
     lab.wait_for(&[("event", "spawned"), ("slave", "s2")]);
@@ -173,7 +173,7 @@ fn a_round_that_some_have_collected_is_still_there_for_the_others() {
 }
 
 #[test]
-fn a_failed_round_stands_for_who_comes_late_and_not_for_who_comes_again() {
+fn a_failed_round_keeps_its_verdict_for_late_members_and_not_for_returning_ones() {
     let mut room = Room::open();
     let early = room.client("c1", "barrier up members=c1,c2,c3 timeout=20000");
     let aborts = room.client("c2", "barrier up members=c1,c2,c3 abort=no-disk");
@@ -187,7 +187,7 @@ fn a_failed_round_stands_for_who_comes_late_and_not_for_who_comes_again() {
 }
 
 #[test]
-fn a_failed_round_stands_as_long_as_its_timeout_was() {
+fn a_failed_round_keeps_its_verdict_as_long_as_its_timeout() {
     for (later, codes) in [(3 * SECOND, [3]), (7 * SECOND, [0])] {
         let mut room = Room::open();
         let early = room.client("c1", "barrier up members=c1,c2 timeout=5000");
@@ -207,7 +207,7 @@ fn a_failed_round_stands_as_long_as_its_timeout_was() {
 }
 
 #[test]
-fn a_failed_round_says_nothing_to_those_who_are_another_party() {
+fn a_failed_round_has_no_verdict_for_another_party() {
     let mut room = Room::open();
     let early = room.client("c1", "barrier up members=c1,c2 timeout=5000");
     assert_eq!(room.ends(&[early]), [3]);
@@ -231,7 +231,7 @@ fn a_member_that_died_and_came_back_takes_its_place_again() {
 }
 
 #[test]
-fn a_member_that_does_not_come_back_within_five_seconds_is_lost() {
+fn a_member_that_does_not_return_within_five_seconds_is_lost() {
     let mut room = Room::open();
     let waits = room.client("c1", "barrier up members=c1,c2,c3");
     let dies = room.client("c2", "barrier up members=c1,c2,c3");
@@ -244,7 +244,7 @@ fn a_member_that_does_not_come_back_within_five_seconds_is_lost() {
 }
 
 #[test]
-fn who_is_no_member_is_refused_and_told_so_and_the_others_go_on() {
+fn a_stranger_is_refused_with_the_reason_and_the_members_continue() {
     let mut room = Room::open();
     let waits = room.client("c1", "barrier up members=c1,c2");
     room.wait(SECOND);
@@ -280,7 +280,7 @@ fn a_duplicate_takes_the_place_of_one_that_does_not_answer() {
 }
 
 #[test]
-fn a_duplicate_with_another_list_fails_nobody_else_s_round() {
+fn a_duplicate_with_another_list_does_not_fail_the_round() {
     let mut room = Room::open();
     let first = room.client("c1", "barrier up members=c1,c2");
     room.wait(SECOND);
@@ -292,7 +292,7 @@ fn a_duplicate_with_another_list_fails_nobody_else_s_round() {
 }
 
 #[test]
-fn who_has_won_the_place_of_another_has_a_say_in_who_shall_meet() {
+fn a_member_that_replaced_a_duplicate_may_name_the_party() {
     let mut room = Room::open();
     let other = room.client("c2", "barrier up members=c1,c2,c3");
     room.wait(SECOND);
@@ -318,7 +318,7 @@ fn a_second_process_of_a_member_that_waits_can_abort() {
 }
 
 #[test]
-fn when_members_disagree_everyone_is_told_who_said_what() {
+fn when_members_disagree_each_one_learns_which_parties_were_named() {
     let mut room = Room::open();
     let one = room.client("c1", "barrier up members=c1,c2");
     room.wait(SECOND);
@@ -334,7 +334,7 @@ fn when_members_disagree_everyone_is_told_who_said_what() {
 }
 
 #[test]
-fn who_is_named_by_one_of_those_who_disagree_is_told_so_when_it_comes() {
+fn a_member_named_by_one_side_of_a_disagreement_gets_that_verdict() {
     let mut room = Room::open();
     let one = room.client("c1", "barrier up members=c1,c2");
     room.wait(SECOND);
@@ -346,7 +346,8 @@ fn who_is_named_by_one_of_those_who_disagree_is_told_so_when_it_comes() {
     assert!(room.says(late).contains(said), "{}", room.says(late));
 }
 
-/// Two wait for a count of three, silent for longer than their freshness; one of them does not answer at first.
+/// Two members wait for a count of three, silent for longer than their freshness. One of them does not answer at
+/// first.
 fn two_of_three(meet: &str) -> (Room, usize, usize) {
     let mut room = Room::open();
     let [silent, waits] = ["c1", "c2"].map(|member| room.client(member, meet));
@@ -357,7 +358,7 @@ fn two_of_three(meet: &str) -> (Room, usize, usize) {
 }
 
 #[test]
-fn a_count_releases_so_many_and_who_comes_beyond_is_of_the_next_round() {
+fn a_count_releases_that_number_and_the_others_join_the_next_round() {
     let meet = "sync s count=3 alive value=1";
     let (mut room, silent, waits) = two_of_three(meet);
     let more: Vec<usize> = ["c3", "c4", "c5"].map(|member| room.client(member, meet)).into();
@@ -378,7 +379,7 @@ fn a_count_releases_so_many_and_who_comes_beyond_is_of_the_next_round() {
 }
 
 #[test]
-fn who_comes_beyond_a_count_takes_the_place_of_one_that_is_lost() {
+fn a_member_beyond_a_count_takes_the_place_of_a_lost_one() {
     let (mut room, silent, waits) = two_of_three("barrier up count=3");
     let more = ["c3", "c4"].map(|member| room.client(member, "barrier up count=3"));
     room.world.crash(silent);
@@ -386,7 +387,7 @@ fn who_comes_beyond_a_count_takes_the_place_of_one_that_is_lost() {
 }
 
 #[test]
-fn who_comes_beyond_a_count_takes_the_place_of_one_that_leaves_at_once() {
+fn a_member_beyond_a_count_takes_the_place_of_a_leaving_one_at_once() {
     let (mut room, silent, waits) = two_of_three("barrier up count=3");
     let more = ["c3", "c4"].map(|member| room.client(member, "barrier up count=3"));
     room.wait(MILLISECOND * 100);
@@ -399,7 +400,7 @@ fn who_comes_beyond_a_count_takes_the_place_of_one_that_leaves_at_once() {
 }
 
 #[test]
-fn who_comes_beyond_a_count_is_patient_for_its_own_time() {
+fn a_member_beyond_a_count_waits_for_its_own_timeout() {
     let (mut room, silent, waits) = two_of_three("barrier up count=3");
     let third = room.client("c3", "barrier up count=3");
     room.wait(MILLISECOND * 100);
@@ -412,14 +413,14 @@ fn who_comes_beyond_a_count_is_patient_for_its_own_time() {
 }
 
 #[test]
-fn six_and_four_are_ten_when_any_five_shall_meet() {
+fn six_and_four_are_ten_when_any_five_must_meet() {
     let mut room = Room::open();
     let meet = "barrier up count=5";
     let mut all: Vec<usize> = ["c1", "c2", "c3", "c4"].map(|member| room.client(member, meet)).into();
     room.wait(2 * SECOND);
     room.world.pause(all[0]);
     room.wait(MILLISECOND * 1_500);
-    // Two come while a sign of life of the first four is awaited.
+    // Two members arrive while the controller waits for a sign of life of the first four.
     all.extend(["c5", "c6"].map(|member| room.client(member, meet)));
     room.wait(MILLISECOND * 500);
     room.world.resume(all[0]);
@@ -429,7 +430,7 @@ fn six_and_four_are_ten_when_any_five_shall_meet() {
 }
 
 #[test]
-fn a_round_ends_with_the_earliest_of_its_timeouts_and_names_who_is_missing() {
+fn a_round_ends_with_its_earliest_timeout_and_names_the_missing_members() {
     let mut room = Room::open();
     room.wait(SECOND);
     let begun = room.world.now;
@@ -479,7 +480,7 @@ fn a_timeout_fires_on_time_while_the_controller_is_out_of_reach() {
 }
 
 #[test]
-fn who_arrives_before_the_controller_is_up_is_not_lost() {
+fn a_member_that_arrives_before_the_controller_starts_is_not_lost() {
     let mut room = Room::closed();
     let early = room.client("c1", "barrier up members=c1,c2 timeout=60000");
     room.wait(20 * SECOND);
@@ -489,7 +490,7 @@ fn who_arrives_before_the_controller_is_up_is_not_lost() {
 }
 
 #[test]
-fn who_waits_while_the_controller_restarts_is_not_lost() {
+fn a_member_that_waits_while_the_controller_restarts_is_not_lost() {
     let mut room = Room::open();
     let early = room.client("c1", "sync up members=c1,c2 value=[1]");
     room.wait(SECOND);
@@ -584,7 +585,7 @@ fn a_death_in_a_sync_of_a_run_is_in_its_log() {
 }
 
 #[test]
-fn who_serves_a_room_and_aborts_stays_until_all_have_heard_it_but_not_for_ever() {
+fn a_serving_member_that_aborts_stays_until_all_have_the_verdict_but_not_for_ever() {
     let mut room = Room::served("barrier up members=c0,c1,c2 abort=no-disk");
     room.world.run_for(2 * SECOND);
     let first = room.client("c1", "barrier up members=c0,c1,c2");
@@ -600,7 +601,7 @@ fn who_serves_a_room_and_aborts_stays_until_all_have_heard_it_but_not_for_ever()
 }
 
 #[test]
-fn who_serves_a_room_and_gives_up_stays_for_late_comers_while_the_round_stands() {
+fn a_serving_member_that_gives_up_stays_for_late_members_while_the_verdict_is_kept() {
     let mut room = Room::served("barrier up members=c0,c1 timeout=3000");
     room.world.run_for(4 * SECOND);
     assert_eq!(room.exit(CONTROLLER), None, "c1 has not come");
@@ -615,7 +616,7 @@ fn who_serves_a_room_and_gives_up_stays_for_late_comers_while_the_round_stands()
 }
 
 #[test]
-fn who_serves_a_room_and_is_interrupted_leaves_at_once_unless_others_wait() {
+fn a_serving_member_that_is_interrupted_leaves_at_once_unless_others_wait() {
     let mut alone = Room::served("barrier up members=c0,c1");
     alone.wait(SECOND);
     alone.world.signal(CONTROLLER, Signal::INT);
@@ -641,7 +642,7 @@ fn who_serves_a_room_and_is_interrupted_leaves_at_once_unless_others_wait() {
 }
 
 #[test]
-fn who_serves_a_room_leaves_a_member_that_collects_nothing() {
+fn a_serving_member_does_not_wait_for_one_that_collects_nothing() {
     let mut room = Room::served("sync data members=c0,c1 value={\"nr\":1}");
     let mute = room.client("c1", "sync data members=c0,c1 value={\"nr\":2}");
     room.world.run_for(20 * MILLISECOND);

@@ -1,7 +1,7 @@
-"""Starts a program as a service manager would that passes sockets: activate.py SOCKET... -- PROGRAM ARGUMENT...
+"""Starts a program as a service manager that passes sockets: activate.py SOCKET... -- PROGRAM ARGUMENT...
 
-A SOCKET is tcp:HOST:PORT, unix:PATH or udp:HOST:PORT; the program gets them from descriptor 3 on. What was bound is
-printed, a line each.
+A SOCKET is tcp:HOST:PORT, unix:PATH or udp:HOST:PORT; the program gets them from descriptor 3 on. The script prints
+each bound address on a line.
 """
 
 import os
@@ -26,7 +26,7 @@ def bind(spec):
 
 split = sys.argv.index("--")
 made = [bind(spec) for spec in sys.argv[1:split]]
-# Far from the numbers that they are to have.
+# Far from their final numbers.
 high = [os.dup2(each.fileno(), 100 + index, inheritable=False) for index, each in enumerate(made)]
 for index, number in enumerate(high):
     os.dup2(number, 3 + index, inheritable=True)

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::common::{Ended, Needed, Pki, Place, is_root, skip};
 
-/// What is wrong with this configuration of a slave.
+/// The problem with this configuration of a slave.
 #[track_caller]
 fn wrong(place: &Place, text: &str) -> Ended {
     place.write("slave.json", text);
@@ -15,7 +15,7 @@ fn wrong(place: &Place, text: &str) -> Ended {
 }
 
 #[test]
-fn every_mistake_in_a_configuration_is_said_with_its_file_line_and_key() {
+fn every_mistake_in_a_configuration_is_reported_with_its_file_line_and_key() {
     let place = Place::new("mistakes");
     let text = r#"{
         "controller": "127.0.0.1",
@@ -59,7 +59,7 @@ fn the_command_line_wins_over_the_configuration() {
         place.arete(["controller", "--config", "controller.json", "--listen", "127.0.0.1:0", "--insecure"]).start();
     controller.wait_for_output("listening on 127.0.0.1:");
     let address = controller.stdout().trim_start_matches("listening on ").trim().to_owned();
-    // What only the file says holds.
+    // Options that only the file has are used.
     let data = format!("\"{}\"", "x".repeat(2000));
     let sync = place.arete(["sync", "s", "--count", "1", "--data", &data, "--as", "a", "--controller", &address]);
     sync.run().exits_with(1).complains(&["a value has at most 1024 bytes"]);
@@ -94,7 +94,7 @@ fn a_slave_that_a_run_starts_here_reads_no_configuration() {
         "slaves": {"x": ["s"]}}"#,
     );
     place.program(hides(&format!("{arete} run test.json"))).run().exits_with(0);
-    // Nobody who is told to read a file goes on without.
+    // If a configuration file cannot be read, the program does not start without it.
     let unread = place.write("etc/arete/slave.json", "{}");
     fs::set_permissions(unread, fs::Permissions::from_mode(0o000)).expect("a mode can be set");
     let nobody = format!("setpriv --reuid 65534 --clear-groups {arete} slave");
@@ -104,7 +104,7 @@ fn a_slave_that_a_run_starts_here_reads_no_configuration() {
 }
 
 #[test]
-fn a_slave_says_its_labels_when_it_greets_a_controller() {
+fn the_hello_of_a_slave_has_its_labels() {
     use std::io::{BufRead, BufReader};
     let place = Place::new("labels");
     let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has free ports");
@@ -114,7 +114,7 @@ fn a_slave_says_its_labels_when_it_greets_a_controller() {
     let _slave = place.arete(args).env("XDG_RUNTIME_DIR", place.path("run")).start();
     let (stream, _) = listener.accept().expect("the slave connects");
     let mut hello = String::new();
-    BufReader::new(stream).read_line(&mut hello).expect("the slave says hello");
+    BufReader::new(stream).read_line(&mut hello).expect("the slave sends hello");
     let hello: serde_json::Value = serde_json::from_str(&hello).expect("a hello is JSON");
     let labels = serde_json::json!({"arch": std::env::consts::ARCH, "os": "other", "rack": "a,b", "role": "client"});
     assert_eq!(hello["labels"], labels, "{hello}");
@@ -157,7 +157,7 @@ fn a_check_finds_nothing_wrong_and_starts_nothing() {
 }
 
 #[test]
-fn a_check_says_all_that_is_wrong_and_what_to_do_about_it() {
+fn a_check_reports_all_problems_with_their_remedies() {
     let place = Place::new("check-wrong");
     let pki = Pki::new(&place);
     let tls = pki.controller(&["127.0.0.1"]);
@@ -171,11 +171,11 @@ fn a_check_says_all_that_is_wrong_and_what_to_do_about_it() {
         more.iter().fold(place.arete(args).arg(tls), |program, word| program.arg(word)).run().exits_with(1)
     };
     // The name, the directory and the address, all in one.
-    let port_of_nobody = {
+    let unused_port = {
         let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has free ports");
         listener.local_addr().expect("it is bound").to_string()
     };
-    check(&["--name", "n2", "--controller", &port_of_nobody], &n1).complains(&[
+    check(&["--name", "n2", "--controller", &unused_port], &n1).complains(&[
         "it is for n1 and not for n2: issue one with \"arete pki issue DIR n2\"",
         "work directory: cannot write in file/below: ",
         "--dir",
@@ -185,7 +185,7 @@ fn a_check_says_all_that_is_wrong_and_what_to_do_about_it() {
         .complains(&["the name no.such.host.invalid cannot be looked up", "use its address"]);
     fs::set_permissions(n1.join("key.pem"), fs::Permissions::from_mode(0o644)).expect("a mode can be set");
     check(&["--name", "n1", "--controller", &address], &n1).complains(&["chmod 600"]);
-    // Another authority's.
+    // A certificate of another authority.
     place.arete(["pki", "init", "other"]).run().exits_with(0);
     place.arete(["pki", "issue", "other", "n1"]).run().exits_with(0);
     check(&["--name", "n1", "--controller", &address], &place.path("other/n1"))

@@ -1,4 +1,4 @@
-//! What a service manager hears, what it passes, and that it can have the configuration read again.
+//! The reports to a service manager, the sockets that it passes, and its requests to reload the configuration.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use crate::common::{
     Needed, Pki, Place, Program, Running, SOON, have, holds_within, python, repository, skip, wait_for,
 };
 
-/// A manager that listens, and what it has heard.
+/// A manager that listens, and the messages that it has received.
 struct Manager {
     socket: UnixDatagram,
     name: String,
@@ -22,19 +22,19 @@ struct Manager {
 }
 
 impl Manager {
-    /// One at a path of the place.
+    /// A manager at a path of the place.
     fn new(place: &Place) -> Manager {
         let path = place.path("notify");
         Manager::at(SocketAddr::from_pathname(&path).expect("the path is short"), path.display().to_string())
     }
 
     fn at(address: SocketAddr, name: String) -> Manager {
-        let socket = UnixDatagram::bind_addr(&address).expect("nobody listens there");
+        let socket = UnixDatagram::bind_addr(&address).expect("no other socket has this path");
         socket.set_nonblocking(true).expect("a socket can be made so");
         Manager { socket, name, heard: Vec::new() }
     }
 
-    /// Takes in what has come.
+    /// Reads the messages that have arrived.
     fn listen(&mut self) {
         let mut buffer = [0; 4096];
         while let Ok(length) = self.socket.recv(&mut buffer) {
@@ -42,7 +42,7 @@ impl Manager {
         }
     }
 
-    /// Waits for a message with this part, after all that was waited for before.
+    /// Waits for a message that contains this part, after the message of the previous wait.
     #[track_caller]
     fn hears(&mut self, part: &str) -> String {
         let mut found = None;
@@ -76,7 +76,7 @@ fn barrier<'a>(place: &'a Place, address: &str, name: &str, count: &str) -> Prog
 }
 
 #[test]
-fn a_slave_is_ready_at_once_and_says_whether_it_has_a_controller() {
+fn a_slave_is_ready_at_once_and_its_status_has_its_controller() {
     let place = Place::new("status");
     let mut manager = Manager::new(&place);
     let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
@@ -100,7 +100,7 @@ fn a_slave_is_ready_at_once_and_says_whether_it_has_a_controller() {
 }
 
 #[test]
-fn the_commands_of_a_slave_do_not_hear_of_its_manager() {
+fn the_commands_of_a_slave_do_not_know_its_manager() {
     let place = Place::new("environment");
     let mut manager = Manager::new(&place);
     place.write(
@@ -132,7 +132,7 @@ fn the_commands_of_a_slave_do_not_hear_of_its_manager() {
 }
 
 #[test]
-fn a_controller_says_who_is_there() {
+fn the_status_of_a_controller_has_its_peers() {
     let place = Place::new("controller-status");
     let name = format!("arete-service-{}", place.mark());
     let address = SocketAddr::from_abstract_name(&name).expect("the name is short");
@@ -183,7 +183,7 @@ fn the_watchdog_of_another_process_is_not_fed() {
     let mut controller = manager.watches(controller).start();
     let address = address_of(&mut controller);
     let _one = barrier(&place, &address, "a", "2").start();
-    // The status is looked at every second: long enough to feed a watchdog many times.
+    // The status is updated every second, which is often enough to feed a watchdog.
     let mut all = Vec::new();
     wait_for(SOON, "a client in the status", || {
         manager.listen();
@@ -223,7 +223,7 @@ fn a_controller_takes_the_sockets_that_are_passed_to_it() {
     assert!(place.path("socket").exists(), "the file is the manager's");
 }
 
-/// A controller is there, and has no use for what is said to it.
+/// A controller accepts the connection, and refuses what the peer sends.
 #[track_caller]
 fn says_bye(mut stream: UnixStream) {
     stream.set_read_timeout(Some(SOON)).expect("a socket has a timeout");
@@ -234,8 +234,8 @@ fn says_bye(mut stream: UnixStream) {
 }
 
 #[test]
-fn what_is_passed_must_be_a_listener_and_safe() {
-    let test = "what_is_passed_must_be_a_listener_and_safe";
+fn a_passed_socket_must_be_a_listener_and_safe() {
+    let test = "a_passed_socket_must_be_a_listener_and_safe";
     if !have("python3") {
         return skip(test, "python3 is not installed", Needed::InCi);
     }
@@ -246,7 +246,7 @@ fn what_is_passed_must_be_a_listener_and_safe() {
     open.complains(&["the service manager's socket 0.0.0.0:", "without TLS everybody who can reach this address"]);
     let mut controller = activated(&place, &["tcp:0.0.0.0:0"], &["--insecure"]).start();
     address_of(&mut controller);
-    // Those of another process are not ours.
+    // The sockets of another process are ignored.
     let other = place.arete(["controller"]).env("LISTEN_FDS", "1").env("LISTEN_PID", "1").run();
     other.exits_with(2).complains(&["--listen ADDRESS is required"]);
 }
@@ -291,7 +291,7 @@ fn certificates_are_renewed_without_losing_a_connection() {
     assert!(manager.hears("RELOADING=1").contains("\nMONOTONIC_USEC="));
     manager.hears("READY=1");
     assert!(names(&place).contains("it proves to be controller, 127.0.0.1, 10.9.8.7\n"));
-    // What is wrong changes nothing, and is said.
+    // A wrong configuration changes nothing, and is reported.
     let key = place.read("lab/controller/key.pem");
     place.write("lab/controller/key.pem", "no key");
     controller.signal(Signal::HUP);
@@ -300,14 +300,14 @@ fn certificates_are_renewed_without_losing_a_connection() {
     controller.wait_for_output("the configuration stays as it was");
     assert!(names(&place).contains("10.9.8.7"));
     place.write("lab/controller/key.pem", key);
-    // Who was there before has noticed nothing.
+    // The members that were connected before are not disturbed.
     barrier(&place, &address, "b", "2").arg("--tls").arg(&b).run().exits_with(0);
     waits.wait().exits_with(0).complains(&[]);
     assert!(!controller.stderr().contains("lost"), "{}", controller.stderr());
 }
 
 #[test]
-fn a_controller_that_is_told_to_reads_its_configuration_anew() {
+fn a_controller_reloads_its_configuration_on_request() {
     let place = Place::new("reload-controller");
     place.write("controller.json", r#"{"listen": "127.0.0.1:0", "value-max": "2KiB"}"#);
     let mut controller = place.arete(["controller", "--config", "controller.json"]).env("RUST_LOG", "info").start();
@@ -331,7 +331,7 @@ fn a_controller_that_is_told_to_reads_its_configuration_anew() {
 }
 
 #[test]
-fn a_slave_that_reads_its_configuration_anew_says_its_new_labels_next_time() {
+fn a_slave_that_reloads_its_configuration_sends_its_new_labels_next_time() {
     let place = Place::new("reload-slave");
     let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has free ports");
     let controller = listener.local_addr().expect("it is bound").to_string();
@@ -342,7 +342,7 @@ fn a_slave_that_reads_its_configuration_anew_says_its_new_labels_next_time() {
     };
     let hello = |stream: TcpStream| {
         let mut line = String::new();
-        BufReader::new(stream).read_line(&mut line).expect("the slave says hello");
+        BufReader::new(stream).read_line(&mut line).expect("the slave sends hello");
         serde_json::from_str::<serde_json::Value>(&line).expect("a hello is JSON")
     };
     config("client", "n1");

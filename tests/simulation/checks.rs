@@ -1,7 +1,7 @@
-//! What must hold after every step, and what must hold when a run is over.
+//! The conditions after every step, and after a run.
 //!
-//! The controller's log is held against what everybody who sees everything knows: what the virtual processes asked,
-//! were told, and wrote, and which of them are still there.
+//! The checks compare the controller's log with the facts of the world: the requests of the virtual processes, the
+//! answers to them, their output, and the processes that still exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -32,14 +32,13 @@ const REPORTED: [&str; 12] = [
     "trouble",
 ];
 
-/// How far apart starts may be that should be at one instant, in microseconds: half a round trip, and a few turns.
+/// The most that simultaneous starts may be apart, in microseconds: half a round trip, and a few turns.
 const STARTS_APART_MAX: u64 = 3_000;
 
-/// How long all slaves may rest before a run that they cannot end by itself does, in seconds: a partition may hold up
-/// what they report.
+/// The most time for which all slaves may rest before the run ends, in seconds. A partition may delay their reports.
 const RESTS_MAX: f64 = 60.0;
 
-/// Returns an error that says what does not hold.
+/// Returns an error that names the violated condition.
 macro_rules! hold {
     ($condition:expr, $($format:tt)*) => {
         if !$condition {
@@ -50,11 +49,11 @@ macro_rules! hold {
 
 type Key = (String, String);
 
-/// The kinds of failures that are no fault of a test.
+/// The kinds of failures that the test itself does not cause.
 const INFRASTRUCTURE: [&str; 6] =
     ["slave-lost", "slave-unready", "slaves-missing", "slave-trouble", "resource", "results"];
 
-/// What failed first is why the run failed, and says how it exits.
+/// The first failure is the reason of the verdict, and decides the exit code.
 fn first_failure_is_the_headline(summary: &Value, code: Option<u8>) -> Result<(), String> {
     let (first, why) = (&summary["failures"][0], text(summary, "why"));
     hold!(why.contains(text(first, "text")), "failed for {first}, and the headline is {why}");
@@ -63,7 +62,7 @@ fn first_failure_is_the_headline(summary: &Value, code: Option<u8>) -> Result<()
     Ok(())
 }
 
-/// Who has exited has left nothing behind.
+/// A machine that has exited has left nothing behind.
 pub fn exits_are_clean(world: &mut World) -> Result<(), String> {
     while let Some(life) = world.exited.pop() {
         let left = living(world, life);
@@ -74,41 +73,41 @@ pub fn exits_are_clean(world: &mut World) -> Result<(), String> {
 
 #[derive(Default)]
 pub struct Checks {
-    /// The run, and where its results are.
+    /// The run, and the directory of its results.
     run: String,
     results: PathBuf,
     ships_a_part: bool,
     /// The processes of this run.
     pids: BTreeSet<u32>,
-    /// What was read of the log: it stays, whatever happens to the controller.
+    /// The part of the log that was read. It is kept whatever happens to the controller.
     log: Vec<u8>,
-    /// The life of the controller in which the log was whole last, and how long it was.
+    /// The life of the controller in which the log was complete last, and its length then.
     whole: (u32, usize),
-    /// When each slave's last report is from.
+    /// The time of each slave's last report.
     reported: BTreeMap<String, f64>,
     facts_read: usize,
     pub events: Vec<Value>,
     initial: BTreeMap<String, u64>,
     total: BTreeMap<String, u64>,
     fired: BTreeSet<String>,
-    /// By slave and trigger: counted by the log, asked by commands, told to them as done.
+    /// By slave and trigger: notifies in the log, notifies of commands, and notifies that were answered.
     counted: BTreeMap<Key, u64>,
     asked: BTreeMap<Key, u64>,
     done: BTreeMap<Key, u64>,
     heard: BTreeSet<Key>,
-    /// By slave: how many of its reports are in the log.
+    /// By slave: the number of its reports in the log.
     reports: BTreeMap<String, u64>,
-    /// By slave, entry and number: whether it has exited.
+    /// By slave, entry and number: whether the run has exited.
     runs: BTreeMap<(String, String, u64), bool>,
-    /// Which of them have become ready.
+    /// The runs that have become ready.
     ready: BTreeSet<(String, String, u64)>,
     ending_at: Option<usize>,
     ended: bool,
-    /// Something could not be written: the log is not complete.
+    /// A write has failed, so the log is not complete.
     pub disk_failed: bool,
     stopped: BTreeSet<String>,
     lost: BTreeSet<String>,
-    /// It is ended at once: what its slaves had not shipped by then is lost.
+    /// The run is ended at once, so output that was not shipped by then is lost.
     given_up: bool,
     started: bool,
     /// The machines that serve as slaves of other names.
@@ -133,7 +132,7 @@ impl Checks {
         self.ending_at.is_some()
     }
 
-    /// Slaves that may ship no more than so much ship a part of what they write, and say so.
+    /// Slaves that may ship only `bytes` ship a part of their output, and report it.
     pub fn shipping_at_most(self, bytes: u64) -> Checks {
         Checks { ships_a_part: bytes < OUTPUT_MAX, ..self }
     }
@@ -143,7 +142,7 @@ impl Checks {
         Checks { run, results, initial: test.triggers.clone(), ..Checks::default() }
     }
 
-    /// Whether the run has begun on this slave and is neither over there nor done without it.
+    /// Returns whether the run has begun on this slave and is not over there.
     pub fn has_on(&self, node: usize, test: &Test) -> bool {
         let place = self.place(node);
         let over = self.ended || self.stopped.contains(&place) || self.lost.contains(&place);
@@ -154,7 +153,7 @@ impl Checks {
         self.started
     }
 
-    /// As whom a slave takes part.
+    /// The name under which a slave takes part.
     fn place(&self, node: usize) -> String {
         let name = slave_name(node);
         let place = self.machines.iter().find(|(_, machine)| **machine == name).map(|(place, _)| place.clone());
@@ -172,7 +171,7 @@ impl Checks {
         self.observe(world, &said)
     }
 
-    /// After every step, with what was said in it.
+    /// Checks the conditions after every step, and the messages in it.
     pub fn observe(&mut self, world: &World, said: &[Said]) -> Result<(), String> {
         self.disk_failed |= world.hosts[CONTROLLER].disk.failures > 0;
         self.read_log(world)?;
@@ -194,7 +193,7 @@ impl Checks {
         if self.whole == (node.life, log.len()) {
             return Ok(());
         }
-        hold!(log.starts_with(&self.log), "what was in the log is there no more, or is there otherwise");
+        hold!(log.starts_with(&self.log), "the log has lost or changed a part");
         let end = memchr::memrchr(b'\n', log).map_or(0, |end| end + 1);
         let torn = node.machine.is_none() || self.whole.0 != node.life;
         hold!(end == log.len() || torn, "a line of the log is written in pieces");
@@ -209,8 +208,8 @@ impl Checks {
             self.event(&event, world).map_err(|why| format!("{why}, at event {event}"))?;
             self.events.push(event);
         }
-        // A controller that dies while it writes may leave the last notify in the log, and not yet what it set off. The
-        // next one writes the log anew, from the ledger.
+        // A controller that dies while it writes may leave the last notify in the log without its effects. The next
+        // one rewrites the log from the ledger.
         let whole = !new.is_empty() && node.machine.is_some();
         for (trigger, &initial) in &self.initial {
             let total = self.total.get(trigger).copied().unwrap_or(0);
@@ -273,7 +272,7 @@ impl Checks {
                 let why = text(event, "why");
                 let failed = text(event, "entry") == "never" && text(event, "outcome") == "failed";
                 let said = ["not ready within 300ms: ", "could not be started: "].iter().any(|it| why.starts_with(it));
-                hold!(!failed || said, "it is not said why: {why}");
+                hold!(!failed || said, "the reason is missing: {why}");
                 let run = (slave, text(event, "entry").to_owned(), event["nr"].as_u64().unwrap_or(0));
                 hold!(self.runs.insert(run, true) != Some(true), "a run of an entry ends twice");
                 Ok(())
@@ -285,7 +284,7 @@ impl Checks {
             }
             "warning" => {
                 let kept = !text(event, "text").starts_with("the controller does not keep");
-                hold!(kept || self.disk_failed, "a slave ships what it shall not");
+                hold!(kept || self.disk_failed, "a slave ships a file that it must not ship");
                 Ok(())
             }
             "ended" => {
@@ -341,12 +340,12 @@ impl Checks {
                     let (done, counted) = (*done, self.counted.get(&key).copied().unwrap_or(0));
                     hold!(
                         done <= counted || self.disk_failed,
-                        "{done} notifies of {key:?} were told done, and {counted} counted"
+                        "{done} notifies of {key:?} were answered, and {counted} are in the log"
                     );
                 }
                 Fact::Answered { ask: Ask::Wait(trigger), answer: Ok(_), .. } => {
                     let fired = self.fired.contains(trigger) || self.disk_failed;
-                    hold!(fired, "a command was told that {trigger} had fired");
+                    hold!(fired, "the wait of a command for {trigger} ended before it fired");
                 }
                 _ => {}
             }
@@ -354,22 +353,22 @@ impl Checks {
         Ok(())
     }
 
-    /// Whether an output file on a slave is one of this run.
+    /// Returns whether an output file on a slave is one of this run.
     fn is_mine(&self, path: &Path) -> bool {
         path.components().any(|part| part.as_os_str() == self.run.as_str())
     }
 
-    /// Nobody is told what is not recorded.
+    /// A slave receives only what is recorded.
     fn controller_says(&mut self, slave: Option<String>, bytes: &[u8], world: &World) -> Result<(), String> {
         for line in lines(bytes) {
             match FromController::decode(line) {
                 Ok(FromController::Triggered(it)) if it.room == *self.run => {
-                    hold!(self.fired.contains(&*it.trigger), "{} is told before it is recorded", it.trigger);
+                    hold!(self.fired.contains(&*it.trigger), "{} is announced before it is recorded", it.trigger);
                 }
                 Ok(FromController::Noted(it)) if it.room == *self.run => {
                     let total = self.total.get(&*it.trigger).copied().unwrap_or(0);
                     let left = self.initial[&*it.trigger].saturating_sub(total);
-                    hold!(it.left >= left, "{} has {left} left by the log, a slave is told {}", it.trigger, it.left);
+                    hold!(it.left >= left, "{} has {left} left in the log, a slave receives {}", it.trigger, it.left);
                     let Some(slave) = &slave else { continue };
                     let key = (slave.clone(), it.trigger.into_owned());
                     let counted = self.counted.get(&key).copied().unwrap_or(0);
@@ -388,28 +387,28 @@ impl Checks {
                     hold!(it.length <= length, "{}: {} bytes are answered, {length} are there", it.file, it.length);
                 }
                 Ok(_) => {}
-                Err(malformed) => return Err(format!("the controller says what is no message: {malformed}")),
+                Err(malformed) => return Err(format!("the controller sends a malformed message: {malformed}")),
             }
         }
         Ok(())
     }
 
-    /// When the controller has exited.
+    /// Checks the conditions when the controller has exited.
     pub fn after_run(&self, test: &Test, world: &World) -> Result<(), String> {
         self.over_with(test, world.nodes[CONTROLLER].exit, world)
     }
 
-    /// When the run is over, with this exit code.
+    /// Checks the conditions when the run is over, with this exit code.
     pub fn over_with(&self, test: &Test, code: Option<u8>, world: &World) -> Result<(), String> {
         if self.disk_failed {
-            // One that was killed before anybody saw that the disk was full goes on as if nothing had been.
+            // A controller that was killed before it noticed the full disk continues normally.
             let again = world.nodes[CONTROLLER].life > 1;
             hold!(code != Some(0) || again, "the run passed although its results could not be written");
             return Ok(());
         }
         hold!(self.ended, "the log has no last event");
         let disk = &world.hosts[CONTROLLER].disk;
-        let bytes = disk.get(self.results.join("summary.json")).ok_or("there is no summary.json")?;
+        let bytes = disk.get(self.results.join("summary.json")).ok_or("summary.json is missing")?;
         let summary: Value = serde_json::from_slice(bytes).map_err(|error| format!("summary.json: {error}"))?;
         self.nothing_runs_too_early(test, world)?;
         self.verdict_is_true(test, &summary, code)?;
@@ -422,7 +421,7 @@ impl Checks {
         Ok(())
     }
 
-    /// What waits for an entry to be ready begins when the process of that entry has become so.
+    /// An entry that waits until another is ready begins after a process of the other has become ready.
     fn nothing_runs_too_early(&self, test: &Test, world: &World) -> Result<(), String> {
         let mut ready = BTreeSet::new();
         for fact in &world.ledger {
@@ -445,7 +444,7 @@ impl Checks {
         Ok(())
     }
 
-    /// On a network without surprises, `at` means the same instant everywhere.
+    /// On a calm network, `at` means the same instant everywhere.
     pub fn starts_agree(&self, test: &Test, world: &World) -> Result<(), String> {
         let mut instants = Vec::new();
         for fact in &world.ledger {
@@ -468,7 +467,7 @@ impl Checks {
     fn verdict_is_true(&self, test: &Test, summary: &Value, code: Option<u8>) -> Result<(), String> {
         let verdict = text(summary, "verdict");
         let last = self.events.last().map(|event| text(event, "verdict")).unwrap_or("");
-        hold!(verdict == last, "the summary says {verdict}, the log {last}");
+        hold!(verdict == last, "the summary has {verdict}, the log {last}");
         let expected: &[u8] = match verdict {
             "passed" => &[0],
             "failed" => &[1, 7],
@@ -478,13 +477,13 @@ impl Checks {
         if verdict == "failed" {
             first_failure_is_the_headline(summary, code)?;
         }
-        self.losses_mean_what_the_test_says(test)?;
+        self.losses_have_the_effect_that_the_test_chooses(test)?;
         let lost = self.events.iter().filter(|event| text(event, "event") == "lost").count();
         let forgives = test.on_lost == OnLost::Continue && lost < test.slaves.len();
         let bad = self.events.iter().find(|event| is_failure(event) && !(forgives && text(event, "event") == "lost"));
         if verdict == "passed" {
             hold!(bad.is_none(), "passed in spite of {}", bad.expect("there is one"));
-            // A slave that was told to quit stops its jobs, and is lost.
+            // A slave that was asked to quit stops its jobs, and is lost.
             let forgiven = |event: &Value| self.lost.contains(text(event, "slave"));
             let cut_off = self.events.iter().find(|event| is_cut_off(event, test) && !forgiven(event));
             hold!(cut_off.is_none(), "passed, and a job never exited by itself: {}", cut_off.expect("there is one"));
@@ -498,14 +497,14 @@ impl Checks {
         Ok(())
     }
 
-    /// A run whose end trigger nothing could notify any more ended before its limit.
+    /// A run ends before its limit if nothing can notify its end trigger any more.
     fn no_limit_is_waited_for_in_vain(&self, test: &Test) -> Result<(), String> {
         let End::Trigger { trigger, .. } = &test.end else { return Ok(()) };
         let by_limit = |event: &&Value| text(event, "event") == "ending" && text(event, "why").starts_with("its limit");
         let Some(ending) = self.events.iter().find(by_limit).filter(|_| !self.fired.contains(trigger)) else {
             return Ok(());
         };
-        // By slave: since when nothing runs or can start on it, and whether what commands left behind may.
+        // By slave: since when no command runs or can start on it, and whether processes of commands may remain.
         let mut resting: BTreeMap<&str, f64> = BTreeMap::new();
         let mut strays = BTreeSet::new();
         let mut lost = BTreeSet::new();
@@ -537,15 +536,15 @@ impl Checks {
         Ok(())
     }
 
-    /// Where a run goes on without those that are lost, only the loss of the last one ends it.
-    fn losses_mean_what_the_test_says(&self, test: &Test) -> Result<(), String> {
+    /// If a run continues without lost slaves, only the loss of the last one ends it.
+    fn losses_have_the_effect_that_the_test_chooses(&self, test: &Test) -> Result<(), String> {
         let of = |what: &str| self.events.iter().filter(|event| text(event, "event") == what).count();
         let by_loss = self.events.iter().any(|event| {
             let why = text(event, "why");
             text(event, "event") == "ending" && why.starts_with("slave ") && why.contains(" was lost: ")
         });
         let goes_on = test.on_lost == OnLost::Continue && of("started") > 0;
-        hold!(!(goes_on && by_loss) || of("lost") == test.slaves.len(), "a loss ended the run that goes on");
+        hold!(!(goes_on && by_loss) || of("lost") == test.slaves.len(), "a loss ended a run that continues");
         Ok(())
     }
 
@@ -553,14 +552,14 @@ impl Checks {
         for (trigger, initial) in &self.initial {
             let said = &summary["triggers"][trigger];
             let total = self.total.get(trigger).copied().unwrap_or(0);
-            hold!(said["notified"].as_u64() == Some(total), "{trigger}: the summary says {said}, the log {total}");
+            hold!(said["notified"].as_u64() == Some(total), "{trigger}: the summary has {said}, the log {total}");
             hold!(said["left"].as_u64() == Some(initial.saturating_sub(total)), "{trigger}: {said} after {total}");
             hold!(said["fired"].is_null() != self.fired.contains(trigger), "{trigger}: {said}");
         }
         Ok(())
     }
 
-    /// A slave that went through the whole run: all of it is in the results, once.
+    /// The results contain everything of a slave that took part in the whole run, once.
     fn slave_is_whole(&self, name: &str, entries: &[arete::wire::Entry], world: &World) -> Result<(), String> {
         let begun = self.events.iter().any(|event| text(event, "slave") == name && text(event, "event") == "begun");
         let open = self.runs.iter().find(|((slave, ..), exited)| slave == name && !**exited);
@@ -583,7 +582,7 @@ impl Checks {
         self.processes_of(name, world)
     }
 
-    /// Each notify that was made is counted once.
+    /// Each notify is counted once.
     fn notifies_of(&self, name: &str, entries: &[arete::wire::Entry]) -> Result<(), String> {
         for trigger in self.initial.keys() {
             let key = (name.to_owned(), trigger.clone());
@@ -608,18 +607,18 @@ impl Checks {
             let done = self.done.get(&key).copied().unwrap_or(0) + by_entries(&["passed"]) + ready;
             let made =
                 self.asked.get(&key).copied().unwrap_or(0) + by_entries(&["passed", "stopped", "failed"]) + ready;
-            hold!(done <= counted, "{key:?}: {done} were told done, {counted} counted");
+            hold!(done <= counted, "{key:?}: {done} were answered, {counted} are in the log");
             hold!(counted <= made, "{key:?}: {made} were made, {counted} counted");
         }
         Ok(())
     }
 
-    /// Whether a slave has warned of something.
+    /// Returns whether a slave has sent a certain warning.
     fn warns(&self, name: &str) -> bool {
         self.events.iter().any(|event| text(event, "slave") == name && text(event, "event") == "warning")
     }
 
-    /// What its processes wrote and how they ended is in the results.
+    /// The results contain the output of its processes and how they ended.
     fn processes_of(&self, name: &str, world: &World) -> Result<(), String> {
         let node = self.node_of(name);
         let disk = &world.hosts[CONTROLLER].disk;
@@ -650,7 +649,7 @@ impl Checks {
             self.events.iter().filter(|event| text(event, "slave") == name && text(event, "event") == "spawned")
         {
             if let Some(pid) = event["pid"].as_u64() {
-                // A command that was killed before its first step left no mark.
+                // A command that was killed before its first step has left no mark.
                 let mark = pids.remove(&pid);
                 hold!(mark.is_none_or(|mark| mark == text(event, "entry")), "{event} is another command");
             }
@@ -675,7 +674,7 @@ fn is_heard(event: &Value, slave: &str, trigger: &str) -> bool {
     text(event, "event") == "heard" && text(event, "slave") == slave && text(event, "trigger") == trigger
 }
 
-/// Whether a job of a run that does not end by its duration was stopped by the end alone.
+/// Returns whether the end alone stopped a job of a run that does not end by its duration.
 fn is_cut_off(event: &Value, test: &Test) -> bool {
     let slave = test.slaves.iter().find(|slave| slave.name == text(event, "slave"));
     let entry = slave.and_then(|slave| slave.entries.iter().find(|entry| entry.name == text(event, "entry")));
@@ -694,7 +693,7 @@ fn is_failure(event: &Value) -> bool {
     }
 }
 
-/// The processes of a run that descend from this life of a slave; those that remove directories do not count.
+/// The processes of a run that descend from this life of a slave, without those that remove directories.
 pub fn living(world: &World, life: Life) -> Vec<(u32, String)> {
     let mine = world.processes.iter().filter(|(_, process)| process.life == life && !process.is_removal());
     mine.map(|(pid, process)| (*pid, process.mark.clone())).collect()

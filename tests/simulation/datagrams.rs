@@ -1,7 +1,7 @@
-//! Datagrams: each for itself lost, doubled, late, or overtaken by a later one; never changed.
+//! Datagrams: each is lost, duplicated, delayed or overtaken on its own, and never changed.
 //!
-//! A machine's socket has a port, the one at its index in the node's `sockets`. Weather is only between hosts: on one
-//! host every datagram arrives, once.
+//! The port of a machine's socket is the one at its index in the node's `sockets`. Weather exists between hosts only:
+//! on one host every datagram arrives once.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -11,22 +11,22 @@ use super::network::{LOCAL_LATENCY, address_of};
 use super::node::{Life, Queued};
 use super::{Event, World, trace_line};
 
-/// How many datagrams wait for a node that does not read; later ones are lost.
+/// The number of datagrams that wait for a node that does not read. Later ones are lost.
 const SOCKET_BUFFER: usize = 200;
-/// The port that a node sends from is this plus its number: not the one that it hears on.
+/// A node sends from the port with this number plus its own. It is not the port at which it receives.
 const SENDING_PORTS: u16 = 50_000;
 
-/// What becomes of datagrams between hosts.
+/// The weather for datagrams between hosts.
 #[derive(Clone, Debug)]
 pub struct DatagramWeather {
-    /// One way, in microseconds. Each datagram has a latency of its own, so they overtake each other.
+    /// The latency one way, in microseconds. Each datagram has its own latency, so datagrams overtake each other.
     pub latency: (u64, u64),
-    /// One datagram in so many is later by up to `spike` microseconds. 0: none.
+    /// One datagram in this number is delayed by up to `spike` microseconds. 0: none.
     pub spike_one_in: u32,
     pub spike: u64,
-    /// One in so many does not arrive, at each of those that it is sent to. 0: none.
+    /// One in this number does not arrive, for each receiver alone. 0: none.
     pub lost_one_in: u32,
-    /// One in so many arrives twice. 0: none.
+    /// One in this number arrives twice. 0: none.
     pub doubled_one_in: u32,
 }
 
@@ -42,18 +42,18 @@ impl Default for DatagramWeather {
     }
 }
 
-/// What has become of datagrams, counted for each receiver.
+/// The fates of datagrams, counted for each receiver.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DatagramCounts {
     pub arrived: u64,
-    /// By the weather or a partition.
+    /// Lost by the weather or a partition.
     pub lost: u64,
     pub doubled: u64,
-    /// By a node that did not read.
+    /// Lost because the node did not read.
     pub overflowed: u64,
 }
 
-/// A machine's datagram on its way out: for those who check what is said.
+/// A datagram that a machine sends, for checks of the messages.
 #[derive(Clone)]
 pub struct SentDatagram {
     pub at: u64,
@@ -63,7 +63,7 @@ pub struct SentDatagram {
     pub bytes: Bytes,
 }
 
-/// A datagram on its way to a node, whichever life of it is there to hear it.
+/// A datagram on its way to a node. Whichever life of the node exists when it arrives receives it.
 pub struct Datagram {
     pub from_host: usize,
     pub node: usize,
@@ -82,7 +82,7 @@ impl World {
         self.cast(host, from, to, bytes);
     }
 
-    /// Somebody sends a datagram from a host, under an address that need not be that host's.
+    /// Sends a datagram from a host, with an address that may be that of another host.
     pub fn cast(&mut self, host: usize, from: SocketAddr, to: SocketAddr, bytes: Bytes) {
         for node in self.hearers(to) {
             let datagram =
@@ -113,8 +113,8 @@ impl World {
         many > 0 && self.rng.u32(0..many) == 0
     }
 
-    /// The nodes that a datagram to this address is for. What is sent to one host is for the last of those that have
-    /// the port there, as it is with sockets.
+    /// The nodes that receive a datagram for this address. On one host, the last node with the port receives it, as
+    /// with sockets.
     fn hearers(&self, to: SocketAddr) -> Vec<usize> {
         let has_port = |node: &usize| self.nodes[*node].sockets.contains(&to.port());
         let mut all = (0..self.nodes.len()).filter(has_port);
@@ -128,7 +128,7 @@ impl World {
         all.rfind(there).into_iter().collect()
     }
 
-    /// A datagram is there, unless the hosts have been cut off from each other meanwhile.
+    /// A datagram arrives, unless the hosts have been cut off from each other meanwhile.
     pub fn datagram_arrives(&mut self, datagram: Datagram) {
         let Datagram { from_host, node: id, port, from, bytes } = datagram;
         let node = &self.nodes[id];

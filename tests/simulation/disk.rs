@@ -9,9 +9,9 @@ use arete::machine::{Effect, ErrorKind, SystemError};
 pub struct Disk {
     files: BTreeMap<PathBuf, Vec<u8>>,
     executable: BTreeSet<PathBuf>,
-    /// Nothing can be written.
+    /// Set if every write fails.
     pub full: bool,
-    /// How many writes have failed.
+    /// The number of failed writes.
     pub failures: u64,
 }
 
@@ -20,12 +20,12 @@ impl Disk {
         self.files.get(path.as_ref()).map(Vec::as_slice)
     }
 
-    /// A file that the test puts there, whatever the state of the disk.
+    /// Writes a file for the test, even if the disk is full.
     pub fn put(&mut self, path: impl Into<PathBuf>, bytes: Vec<u8>) {
         self.files.insert(path.into(), bytes);
     }
 
-    /// Cuts a file off.
+    /// Truncates a file.
     pub fn truncate(&mut self, path: &Path, length: usize) {
         if let Some(file) = self.files.get_mut(path) {
             file.truncate(length);
@@ -50,7 +50,7 @@ impl Disk {
         Ok(())
     }
 
-    /// A process that holds the file open writes: what has been removed meanwhile stays removed.
+    /// A process that holds the file open writes to it. A removed file stays removed.
     pub fn append_if_there(&mut self, path: &Path, bytes: &[u8]) {
         if let Some(file) = self.files.get_mut(path) {
             file.extend_from_slice(bytes);
@@ -119,7 +119,7 @@ impl Disk {
     }
 }
 
-/// What a turn appends to a file is one write, where the first of it stands.
+/// Merges the appends of a turn to one file into one write, at the place of the first one.
 pub fn one_write_a_file(writes: Vec<Effect>) -> Vec<Effect> {
     let mut merged: Vec<Effect> = Vec::with_capacity(writes.len());
     for write in writes {
@@ -144,7 +144,8 @@ pub fn is_write(effect: &Effect) -> bool {
     matches!(effect, Append { .. } | WriteAt { .. } | Persist { .. } | Install { .. } | MakeDir { .. })
 }
 
-/// What of a turn's writes is on the disk when its author dies before a line; `None`: they have no such line.
+/// The part of a turn's writes that is on the disk if the writer dies before a line with `needle`. `None` if no write
+/// has such a line.
 pub fn tear(writes: &[Effect], needle: &[u8]) -> Option<Vec<Effect>> {
     let cut = |write: &Effect| match write {
         Effect::Append { path, bytes } => {

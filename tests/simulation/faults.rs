@@ -1,6 +1,6 @@
-//! The simulator finds what is wrong: each rule that can be broken on purpose is broken, and the sweeps go red.
+//! The simulator finds faults: each rule that can be broken on purpose is broken, and a sweep must fail.
 //!
-//! `ARETE_SEEDS=N` looks at so many seeds for each; the table that the test prints says how many it took.
+//! `ARETE_SEEDS=N` tries N seeds for each fault. The table that the test prints has the number that was needed.
 
 use std::cell::Cell;
 use std::sync::Once;
@@ -13,10 +13,10 @@ use crate::rings::RingSweep;
 use crate::seeds::{Trial, first_failure, seeds_or};
 use crate::sweep::Sweep;
 
-/// In how many seeds a fault must be found.
+/// The number of seeds in which a fault must be found.
 const SEEDS: u64 = 2_000;
 
-/// Which sweep looks for it.
+/// The sweep that looks for it.
 #[derive(Debug, PartialEq)]
 enum By {
     Runs,
@@ -52,7 +52,7 @@ thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Silences the panics that a broken machine is expected to have, in this thread.
+/// Silences the expected panics of a broken machine, in this thread.
 fn quietly<T>(act: impl FnOnce() -> T) -> T {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -69,7 +69,7 @@ fn quietly<T>(act: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Breaks each rule that a sweep looks after, and runs it until it notices.
+/// Breaks each rule that a sweep checks, and runs the sweep until it fails.
 fn find<T: Trial>(sweep: By) {
     let (mut table, mut unseen) = (String::new(), Vec::new());
     for &fault in ALL.iter().filter(|fault| by(**fault) == sweep) {
@@ -85,7 +85,7 @@ fn find<T: Trial>(sweep: By) {
         }
     }
     println!("{table}");
-    assert!(unseen.is_empty(), "nobody has noticed {unseen:?}\n{table}");
+    assert!(unseen.is_empty(), "no sweep has noticed {unseen:?}\n{table}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Random tests: small, and such that whoever made one knows how it must end when nothing interferes.
+//! Random tests: small ones, for which the generator knows how they must end without disturbance.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,30 +17,30 @@ use crate::world::process::flood;
 #[path = "servers.rs"]
 mod servers;
 
-/// A test and what is known of it.
+/// A test and the expectations for it.
 pub struct Plan {
     pub test: Rc<Test>,
-    /// What lies on the controller's host for the test's resources, by name.
+    /// The files on the controller's host for the test's resources, by name.
     pub resources: BTreeMap<String, (PathBuf, Vec<u8>)>,
-    /// How it ends when nothing interferes; `None` when that depends on who is faster.
+    /// How it ends without disturbance. `None` if that depends on timing.
     pub verdict: Option<Verdict>,
     /// Pokes from outside do not change how it ends.
     pub may_be_poked: bool,
-    /// How much the slaves may ship.
+    /// The most that the slaves may ship.
     pub output_max: u64,
 }
 
-/// What the making of a test keeps count of.
+/// The state of the generator.
 struct Draft<'a> {
     rng: &'a mut Rng,
     end: Kind,
-    /// Whether each trigger is to fire.
+    /// Whether each trigger must fire.
     fires: Vec<bool>,
-    /// How many notifies each trigger gets for sure.
+    /// The number of notifies that each trigger gets for sure.
     sure: Vec<u64>,
     resources: Vec<String>,
     must_fail: bool,
-    /// Whether it fails depends on who is faster.
+    /// Whether the test fails depends on timing.
     may_fail: bool,
     /// An entry ends the run with this verdict.
     ends: Option<Verdict>,
@@ -110,25 +110,26 @@ pub fn plan(rng: &mut Rng) -> Plan {
     Plan { test: Rc::new(test), resources, verdict, may_be_poked, output_max: OUTPUT_MAX }
 }
 
-/// Some tests write more than they may ship, which no verdict shows. Drawn apart, so that the rest of a seed is what it
-/// would be without.
+/// In some tests the slaves write more than they may ship, which no verdict shows. It has its own generator, so that
+/// the rest of a seed does not change.
 pub fn gush(seed: u64, plan: &mut Plan) {
     let mut rng = Rng::with_seed(!seed.rotate_left(32));
     if rng.u8(0..8) > 0 {
         return;
     }
     plan.output_max = rng.u64(0..400_000);
-    let test = Rc::get_mut(&mut plan.test).expect("nobody else has it yet");
+    let test = Rc::get_mut(&mut plan.test).expect("it is not shared yet");
     let slave = rng.usize(0..test.slaves.len());
     let flood = at("gush", 0, shell("gush", &format!("flood {}", rng.usize(300_000..900_000))));
     let entries = &mut test.slaves[slave].entries;
     *entries = entries.iter().cloned().chain([flood]).collect();
 }
 
-/// What some jobs leave in the background notifies the end trigger long after they have exited. Drawn apart likewise.
+/// Background processes of some jobs notify the end trigger long after the jobs have exited. This has its own
+/// generator, too.
 pub fn leave(seed: u64, plan: &mut Plan) {
     let mut rng = Rng::with_seed(!seed.rotate_left(16));
-    let test = Rc::get_mut(&mut plan.test).expect("nobody else has it yet");
+    let test = Rc::get_mut(&mut plan.test).expect("it is not shared yet");
     let End::Trigger { trigger, .. } = &test.end else { return };
     if rng.u8(0..6) > 0 {
         return;
@@ -224,13 +225,13 @@ impl Draft<'_> {
         entries
     }
 
-    /// What a poke runs. Its notify is counted where the poke is made.
+    /// The action of a poke. The generator counts its notify where it makes the poke.
     fn poke_action(&mut self) -> Action {
         let trigger = trigger_name(0);
         if self.rng.bool() { Action::Notify { trigger } } else { shell("p", "out poked; notify t0") }
     }
 
-    /// A command that ends by itself, and on its way notifies and pokes.
+    /// A command that exits by itself, and notifies and pokes before.
     fn worker(&mut self, index: usize, poked: bool) -> Entry {
         let name = format!("w{index}");
         let mut steps = Vec::new();
@@ -239,11 +240,11 @@ impl Draft<'_> {
             steps.push(step);
         }
         let fires: Vec<usize> = (0..self.fires.len()).filter(|index| self.fires[*index]).collect();
-        // What would notify the other triggers may never begin once the end trigger has fired.
+        // After the end trigger has fired, the actions that notify other triggers may never begin.
         let fires: Vec<usize> =
             fires.into_iter().filter(|index| self.end != Kind::Trigger || *index == self.end_trigger()).collect();
         if !fires.is_empty() && self.rng.u8(0..5) == 0 {
-            // Last, so that nobody waits for a notify that comes after it.
+            // Last, so that no command waits for a notify that comes after it.
             let trigger = fires[self.rng.usize(0..fires.len())];
             steps.push(format!("wait {}; out it fired", trigger_name(trigger)));
         }
@@ -280,8 +281,8 @@ impl Draft<'_> {
         shell(name, &format!("out begin; sleep {sleep}; out end"))
     }
 
-    /// A command that runs until it is killed. A job must be killed by something that is sure to come, unless the test has
-    /// a duration: the end cuts it off, or never comes.
+    /// A command that runs until it is killed. The kill of a job must be certain, unless the test has a duration: then
+    /// the job is cut off by the end, or the end never comes.
     fn endless(&mut self, entries: &mut Vec<Entry>) {
         let killer = self.rng.usize(0..self.fires.len());
         let how = ["forever", "child; forever", "daemon; forever", "linger 200; forever", "ignore; forever"];
@@ -296,7 +297,7 @@ impl Draft<'_> {
         }
         let begins = if service && self.rng.bool() { self.rng.u64(0..4_000_000) } else { 0 };
         entries.push(at("f", begins, action));
-        // In a test with an end trigger, the killer may not come before the end.
+        // In a test with an end trigger, the killer must not come before the end.
         let cut_off = self.end == Kind::Trigger && (!killed || killer != self.end_trigger() || !self.fires[killer]);
         if !service && cut_off {
             if killed && self.fires[killer] {
@@ -314,7 +315,7 @@ impl Draft<'_> {
         }
     }
 
-    /// An entry that begins then fails, unless the end trigger fires before it begins.
+    /// Then an entry begins and fails, unless the end trigger fires before.
     fn fails_from(&mut self, micros: u64) {
         match self.end {
             Kind::Trigger if micros > 0 => self.may_fail = true,
@@ -322,7 +323,7 @@ impl Draft<'_> {
         }
     }
 
-    /// What a trigger sets off: it may notify later triggers.
+    /// The action of a trigger. It may notify later triggers.
     fn set_off(&mut self, index: usize) -> Action {
         let later = (index + 1..self.fires.len()).next();
         let name = format!("on{index}");
@@ -342,7 +343,7 @@ impl Draft<'_> {
         }
     }
 
-    /// Resources, files that are brought back, and entries that fail.
+    /// Adds resources, files that are fetched, and entries that fail.
     fn extras(&mut self, entries: &mut Vec<Entry>) {
         for name in self.resources.clone() {
             let cat = format!("cat-{name}");
@@ -383,7 +384,7 @@ impl Draft<'_> {
         }
     }
 
-    /// A trigger's initial value: with the last sure notify it fires, or before, or never.
+    /// The initial value of a trigger: it fires with the last sure notify, or before, or never.
     fn initial(&mut self, index: usize) -> u64 {
         let sure = self.sure[index];
         match (self.fires[index], self.rng.u8(0..4)) {
@@ -402,7 +403,7 @@ impl Draft<'_> {
         match (self.ends, self.end, self.must_fail) {
             (Some(Verdict::Failed), Kind::Trigger, _) => None,
             (Some(Verdict::Failed), ..) => Some(Verdict::Failed),
-            // It ends the run at any moment: then jobs may be waiting for what never begins.
+            // It ends the run at any moment, when jobs may be waiting for something that never begins.
             (Some(_), ..) => None,
             (None, ..) if never => Some(Verdict::Failed),
             (None, _, true) => Some(Verdict::Failed),
@@ -411,7 +412,7 @@ impl Draft<'_> {
         }
     }
 
-    /// In a test that may end while jobs run: longer than any of them takes.
+    /// In a test that may end while jobs run: longer than each of them.
     fn grace(&mut self) -> Duration {
         match self.end {
             Kind::Trigger => Duration::from_secs(20),

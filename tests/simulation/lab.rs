@@ -1,6 +1,6 @@
-//! A controller, its slaves and clients as nodes of a world: the controller on host 0, each slave on a host of its own.
+//! A controller, its slaves and clients as nodes of a world. The controller is on host 0, each slave on its own host.
 
-// Each test program uses a part of it.
+// Each test program uses a different part of this.
 #![allow(dead_code)]
 
 use std::cell::{Cell, RefCell};
@@ -30,10 +30,10 @@ use crate::world::node::Birth;
 pub const CONTROLLER: usize = 0;
 /// The results of the first run on the controller's host.
 pub const RESULTS: &str = "/results";
-/// Those of the second run, if there is one.
+/// The results of the second run, if there is one.
 pub const SECOND_RESULTS: &str = "/results.2";
 
-/// What a slave is told that reads its configuration anew.
+/// The configuration of a slave after a reload.
 pub const RELOADED: &[u8] = br#"{"labels":{"reloaded":"yes"},"orphan_after":300000000}"#;
 
 pub fn controller_config(test: Rc<Test>) -> ControllerConfig {
@@ -56,7 +56,7 @@ pub fn controller_address() -> Address {
     Address::Inet("controller:7000".into())
 }
 
-/// A controller; when it is started again, it has the same test and another run.
+/// A controller. After a restart it has the same test and another run.
 pub fn add_controller(world: &mut World, config: ControllerConfig) -> usize {
     world.add_node("controller", CONTROLLER, vec![controller_address()], move |birth| {
         let mut config = config.clone();
@@ -68,8 +68,8 @@ pub fn add_controller(world: &mut World, config: ControllerConfig) -> usize {
     })
 }
 
-/// A controller that is killed and started again, and goes on with its run from what it finds on its disk. `run` is the
-/// number of the run that it is to begin or to go on with.
+/// A controller that continues its run from its disk after it was killed. `run` is the number of the run that it
+/// begins or continues.
 pub fn add_lasting_controller(
     world: &mut World,
     config: ControllerConfig,
@@ -94,7 +94,7 @@ pub fn add_lasting_controller(
     node
 }
 
-/// A controller of rooms alone that keeps them.
+/// A controller of rooms alone that stores them.
 pub fn add_lasting_rooms(world: &mut World) -> usize {
     let node = world.add_node("controller", CONTROLLER, vec![controller_address()], |birth| {
         Box::new(lasting(Controller::bare(None).limited(few_strangers()), Path::new(RESULTS), None, birth))
@@ -103,11 +103,11 @@ pub fn add_lasting_rooms(world: &mut World) -> usize {
     node
 }
 
-/// Where a controller that stays keeps what it must know, and below that its runs.
+/// The directory of the state of a permanent controller. Its runs are below it.
 pub const STATE: &str = "/state";
 pub const RUNS: &str = "/state/runs";
 
-/// A controller that stays, and takes tests. Started again, it goes on with all that it was handed.
+/// A permanent controller, which accepts tests. After a restart it continues all submitted tests.
 pub fn add_hosting_controller(world: &mut World, lost_after: Duration) -> usize {
     let node = world.add_node("controller", CONTROLLER, vec![controller_address()], move |birth| {
         let config = HostConfig {
@@ -124,7 +124,7 @@ pub fn add_hosting_controller(world: &mut World, lost_after: Duration) -> usize 
     node
 }
 
-/// What the command line does: takes up the runs that go on, and remembers those that are over.
+/// As the command line: resumes the runs that are not over, and loads those that are.
 fn with_runs(mut controller: Controller, birth: &mut Birth<'_>) -> Controller {
     let below = birth.disk.paths_below(Path::new(RUNS));
     let runs = below.filter_map(|path| Some(Path::new(RUNS).join(path.strip_prefix(RUNS).ok()?.components().next()?)));
@@ -150,13 +150,13 @@ fn with_runs(mut controller: Controller, birth: &mut Birth<'_>) -> Controller {
     going.sort_by_key(|(_, past)| past.place_in_queue());
     over.sort_by_key(|shelved| shelved.since);
     for (directory, past) in going {
-        let mut time_line = Mend::of(directory.join(EVENTS), birth.disk);
+        let mut time_line = Rewrite::of(directory.join(EVENTS), birth.disk);
         controller.take_up(&directory, &past, &mut time_line).unwrap_or_else(|why| panic!("{why}"));
     }
     controller.remembering(over)
 }
 
-/// What the command line does: looks for a ledger, and cuts off what a crash has torn.
+/// As the command line: reads the ledger, and removes what a crash has torn.
 fn lasting(controller: Controller, directory: &Path, terms: Option<Terms>, birth: &mut Birth<'_>) -> Controller {
     let path = directory.join(ledger::FILE);
     let rewrite_from = Some(2_000);
@@ -171,24 +171,24 @@ fn lasting(controller: Controller, directory: &Path, terms: Option<Terms>, birth
     let past = Past::read(&path, bytes).unwrap_or_else(|why| panic!("{why}"));
     birth.disk.truncate(&path, past.whole() as usize);
     let files = birth.disk.list(directory, &["**".to_owned()]).expect("a disk can be listed");
-    let mut time_line = Mend::of(directory.join(EVENTS), birth.disk);
+    let mut time_line = Rewrite::of(directory.join(EVENTS), birth.disk);
     controller.resumed(&past.with_files(files), &mut time_line).unwrap_or_else(|why| panic!("{why}"))
 }
 
-/// What the command line does: the time line is what the ledger says.
-struct Mend<'a> {
+/// As the command line: makes the time line from the ledger.
+struct Rewrite<'a> {
     path: PathBuf,
     disk: &'a mut Disk,
     bytes: Vec<u8>,
 }
 
-impl<'a> Mend<'a> {
-    fn of(path: PathBuf, disk: &'a mut Disk) -> Mend<'a> {
-        Mend { path, disk, bytes: Vec::new() }
+impl<'a> Rewrite<'a> {
+    fn of(path: PathBuf, disk: &'a mut Disk) -> Rewrite<'a> {
+        Rewrite { path, disk, bytes: Vec::new() }
     }
 }
 
-impl TimeLine for Mend<'_> {
+impl TimeLine for Rewrite<'_> {
     fn put(&mut self, bytes: &[u8]) -> Result<(), FileError> {
         self.bytes.extend_from_slice(bytes);
         Ok(())
@@ -207,12 +207,12 @@ pub fn add_slave(world: &mut World, host: usize, name: &str, once: bool) -> usiz
     add_labelled_slave(world, host, name, &[], once)
 }
 
-/// A slave that says what its machine is.
+/// A slave that sends facts about its machine.
 pub fn add_labelled_slave(world: &mut World, host: usize, name: &str, labels: &[(&str, &str)], once: bool) -> usize {
     add_any_slave(world, host, name, labels, once, Leave::WhenTold)
 }
 
-/// A slave that leaves as it was told to when it was started.
+/// A slave that was launched, and leaves as `leave` says.
 pub fn add_launched_slave(world: &mut World, host: usize, name: &str, once: bool, leave: Leave) -> usize {
     add_any_slave(world, host, name, &[], once, leave)
 }
@@ -252,7 +252,7 @@ fn add_any_slave(
     })
 }
 
-/// What a client has written to its standard output.
+/// The standard output of a client.
 pub type Output = Rc<RefCell<Vec<u8>>>;
 
 /// A controller of rooms alone.
@@ -262,15 +262,15 @@ pub fn add_bare_controller(world: &mut World) -> usize {
     })
 }
 
-/// So few of those that have gone are remembered although nothing is owed to them that a stranger makes more.
+/// A small number of remembered members that have left and owe nothing, so that a stranger exceeds it.
 fn few_strangers() -> Limits {
     Limits { away: 4, ..Limits::default() }
 }
 
-/// Where clients meet.
+/// The room of the clients.
 pub const ROOM: &str = "room";
 
-/// A client that stands at a barrier or gives to a sync as `member`, in the room `room`.
+/// A client in the room `room`, at a barrier or a sync as `member`.
 pub fn add_client(world: &mut World, host: usize, member: &str, meet: Meet) -> (usize, Output) {
     let output = Output::default();
     let (member, out) = (member.to_owned(), output.clone());
@@ -314,7 +314,7 @@ fn client_config(member: &str, meet: &Meet, incarnation: String, seed: u64) -> M
     }
 }
 
-/// A client of which it is kept what goes to its standard output.
+/// A client whose standard output is kept.
 struct Printing<M> {
     machine: M,
     said: fn(&M) -> &[u8],

@@ -1,5 +1,5 @@
-//! An operator of a controller that stays: hands in tests, follows their time lines, ends some, and says all of it again
-//! when it has been away.
+//! An operator of a permanent controller: submits tests, follows their time lines, ends some, and repeats its requests
+//! after each reconnect.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -12,17 +12,17 @@ use arete::wire::{CHUNK_MAX, Frames, FromController, LINE_MAX, Message, PROTOCOL
 
 use crate::lab::controller_address;
 
-/// What is done again, or tried again, after so long.
+/// The interval of repeated requests and attempts.
 const AGAIN: Duration = Duration::from_millis(400);
-/// How often it shows that it lives.
+/// The interval of its signs of life.
 const PING_EVERY: Duration = Duration::from_secs(5);
-/// A connection on which nothing is heard for so long is given up.
+/// The silence after which it gives up a connection.
 const SILENT: Duration = Duration::from_secs(15);
 
-/// What becomes longer while a run goes on.
+/// The file that grows while a run continues.
 pub const TIME_LINE: &str = "events.jsonl";
 
-/// A test to hand in, and what has become of it. It is kept while its operator is away.
+/// A test to submit, and its state. It is kept while the operator is away.
 #[derive(Default)]
 pub struct Order {
     pub after: Duration,
@@ -31,20 +31,20 @@ pub struct Order {
     pub offers: BTreeMap<String, Offer>,
     /// By SHA-256.
     pub files: BTreeMap<String, Vec<u8>>,
-    /// Hand it in once more when it was accepted.
+    /// Whether to submit it again after it was accepted.
     pub again: bool,
-    /// End it so long after it was accepted, at once or in order.
+    /// End it after this time from its acceptance, at once or in order.
     pub cancel: Option<(Duration, bool)>,
     pub run: Option<String>,
     pub accepted: Option<Time>,
-    /// What was read of its time line.
+    /// The part of its time line that was read.
     pub bytes: Vec<u8>,
-    /// That was all of it.
+    /// The time line was read to its end.
     pub whole: bool,
     pub last: Option<RunState>,
 }
 
-/// All orders of an operator, and what it was told that cannot be.
+/// All orders of an operator, and the refusals that it received.
 #[derive(Default)]
 pub struct Book {
     pub orders: Vec<Order>,
@@ -61,9 +61,9 @@ pub struct Operator {
     begun: Time,
     next: Time,
     ping: Time,
-    /// When the controller was heard last.
+    /// When it last received something from the controller.
     heard: Time,
-    /// The orders whose submission, or whose time line, was asked for on this connection.
+    /// The orders whose submission, or whose time line, was requested on this connection.
     submitted: Option<usize>,
     following: Vec<usize>,
 }
@@ -124,7 +124,7 @@ impl Operator {
 
     fn line(&mut self, now: Time, line: &[u8], out: &mut Outbox) {
         let Some(conn) = self.conn else { return };
-        let said = FromController::decode(line).expect("a controller says well-formed lines");
+        let said = FromController::decode(line).expect("a controller sends well-formed lines");
         let book = &mut *self.book.borrow_mut();
         let mut wrong = |what: String| book.problems.push(what);
         match said {
@@ -211,7 +211,7 @@ impl Machine for Operator {
                     lines.push(line.to_vec());
                     true
                 });
-                assert!(fed.is_ok(), "a controller says lines that are not too long");
+                assert!(fed.is_ok(), "a controller sends lines that are not too long");
                 (self.frames, self.heard) = (frames, now);
                 lines.iter().for_each(|line| self.line(now, line, out));
                 self.act(now, out);

@@ -1,4 +1,5 @@
-//! A controller that stays, slaves that serve run after run, and operators that hand tests in, while everything breaks.
+//! A permanent controller, slaves that serve run after run, and operators that submit tests, with faults of every
+//! kind.
 //!
 //! `ARETE_LAB_SEED=S` replays a seed.
 
@@ -27,21 +28,21 @@ use crate::world::node::Said;
 use crate::world::process::Fact;
 use crate::world::{Fault, SECOND, World, lines};
 
-/// How many seeds a plain `cargo test` runs.
+/// The usual number of seeds.
 const SEEDS: u64 = 600;
 
-/// How long each run may take when nothing goes wrong any more.
+/// The limit on the time of each run after the last fault.
 const RUN_ENDS_WITHIN: u64 = 700 * SECOND;
 
-/// How long slaves may need until nothing of a run is left on them.
+/// The limit on the time until slaves have removed everything of a run.
 const IDLE_WITHIN: u64 = 60 * SECOND;
 
-/// How a ledger says that the end of a run has begun.
+/// The word in a ledger that the end of a run has begun.
 const ENDING: &[u8] = b"{\"ending\":";
 
 const ROLES: [&str; 2] = ["client", "server"];
 
-/// A test that is handed in.
+/// A submitted test.
 struct Handed {
     text: String,
     files: BTreeMap<String, Offer>,
@@ -64,7 +65,7 @@ pub struct Seen {
     interrupted: u64,
     lost: u64,
     restarts: u64,
-    /// Runs that had to wait for the slaves of another.
+    /// The runs that had to wait for the slaves of another.
     shared: u64,
 }
 
@@ -75,8 +76,8 @@ pub struct LabSweep {
     runs: Vec<Known>,
     slaves: usize,
     facts_read: usize,
-    /// Nothing goes wrong any more: whoever watches over the slaves starts those that have been told to end.
-    mended: bool,
+    /// After the faults, a service manager starts the slaves that were asked to quit.
+    faults_ended: bool,
     removals_fail: bool,
     seen: Seen,
 }
@@ -92,7 +93,7 @@ impl LabSweep {
 
     fn after_step(&mut self) -> Result<(), String> {
         exits_are_clean(&mut self.world)?;
-        for node in (1..=self.slaves).filter(|_| self.mended) {
+        for node in (1..=self.slaves).filter(|_| self.faults_ended) {
             self.world.start(node);
         }
         let said = std::mem::take(&mut self.world.said);
@@ -116,7 +117,7 @@ impl LabSweep {
         Ok(())
     }
 
-    /// Looks which runs the controller has on its disk.
+    /// Reads which runs the controller has on its disk.
     fn discover(&mut self) -> Result<(), String> {
         let disk = &self.world.hosts[CONTROLLER].disk;
         let mut found = Vec::new();
@@ -136,7 +137,7 @@ impl LabSweep {
             if let Some(other) = self.runs.iter().find(|run| run.submission == submission) {
                 return Err(format!("{submission} is run {} and run {id}", other.id));
             }
-            let handed = self.handed.get(&submission).ok_or_else(|| format!("nobody has handed in {submission}"))?;
+            let handed = self.handed.get(&submission).ok_or_else(|| format!("{submission} was not submitted"))?;
             let test = handed.test();
             let checks = Checks::new(&test, &id, &directory);
             self.runs.push(Known { id, submission, test, checks, began: false });
@@ -144,13 +145,13 @@ impl LabSweep {
         Ok(())
     }
 
-    /// Those that were handed in before, and want one of its slaves by name, have begun before.
+    /// Earlier submissions that want one of its slaves by name have begun before.
     fn begins_in_order(&mut self, at: usize) -> Result<(), String> {
         let (run, disk) = (&self.runs[at], &self.world.hosts[CONTROLLER].disk);
         let shares = |other: &&Known| named(&other.test).any(|name| named(&run.test).any(|own| own == name));
         for other in self.runs[..at].iter().filter(shares) {
             self.seen.shared += 1;
-            // One that ends without having started writes its time line at the very end; its ledger says so before.
+            // A run that ends without having started writes its time line at its end. Its ledger has the end before.
             let ledger = disk.get(Path::new(RUNS).join(&other.id).join(ledger::FILE)).unwrap_or_default();
             let ends = ledger.windows(ENDING.len()).any(|window| window == ENDING);
             if !other.checks.has_started() && !other.checks.is_ending() && !ends {
@@ -160,7 +161,7 @@ impl LabSweep {
         Ok(())
     }
 
-    /// Nothing of a run begins on a slave that another run still has.
+    /// A run begins nothing on a slave that another run still uses.
     fn serves_one(&mut self) -> Result<(), String> {
         while let Some(fact) = self.world.ledger.get(self.facts_read) {
             self.facts_read += 1;
@@ -184,9 +185,9 @@ impl LabSweep {
         self.books.iter().all(|book| book.borrow().orders.iter().all(over))
     }
 
-    /// Ends all that is wrong with the world.
-    fn mend(&mut self) {
-        self.mended = true;
+    /// Ends all faults in the world.
+    fn end_faults(&mut self) {
+        self.faults_ended = true;
         for (a, b) in self.world.network.partitions() {
             self.world.heal(a, b);
         }
@@ -226,7 +227,7 @@ impl LabSweep {
         }
         let mut left = self.world.hosts[CONTROLLER].disk.paths_below(Path::new(RUNS));
         match left.find(|path| path.components().any(|part| part.as_os_str() == RESOURCES)) {
-            // What removes them could not be started, then.
+            // The process that removes them could not be started.
             Some(path) if !self.removals_fail => Err(format!("{} is left", path.display())),
             _ => Ok(()),
         }
@@ -239,7 +240,7 @@ fn shelved(id: &str, world: &World) -> Result<Archived, String> {
     serde_json::from_slice(json).map_err(|error| format!("{OVER} of run {id}: {error}"))
 }
 
-/// What an operator has of a run is what lies there.
+/// The operator's copy of a run is equal to the file.
 fn check_order(order: &Order, world: &World) -> Result<(), String> {
     let (Some(run), Some(last)) = (&order.run, &order.last) else { return Err("a run is not over".to_owned()) };
     let (disk, directory) = (&world.hosts[CONTROLLER].disk, Path::new(RUNS).join(run));
@@ -253,7 +254,7 @@ fn check_order(order: &Order, world: &World) -> Result<(), String> {
         .ok_or_else(|| format!("run {run} has no summary"))?;
     let verdict = serde_json::to_value(last.verdict).expect("it is a word");
     if last.state != RunStatus::Over || summary["verdict"] != verdict || summary["why"] != *last.why {
-        return Err(format!("an operator is told {last:?}, and the summary says {summary}"));
+        return Err(format!("an operator received {last:?}, and the summary has {summary}"));
     }
     Ok(())
 }
@@ -297,7 +298,7 @@ fn exits(exits: &[Exit]) -> Value {
     exits.iter().map(exit).collect()
 }
 
-/// An entry as a test file has it.
+/// An entry in the form of a test file.
 fn entry_text(entry: &Entry) -> Value {
     let mut text = json!({ "name": entry.name });
     match &entry.policy {
@@ -389,7 +390,7 @@ fn text_of(plan: &Plan, name: &str, machines: &[usize], rng: &mut Rng) -> String
     test.to_string()
 }
 
-/// A random test for some of so many slaves.
+/// A random test for some of `slaves` slaves.
 fn order(nr: usize, slaves: usize, rng: &mut Rng) -> (Order, Handed) {
     let plan = loop {
         let plan = generator::plan(rng);
@@ -476,7 +477,7 @@ impl Trial for LabSweep {
             runs: Vec::new(),
             slaves,
             facts_read: 0,
-            mended: false,
+            faults_ended: false,
             seen: Seen::default(),
         }
     }
@@ -492,7 +493,7 @@ impl Trial for LabSweep {
 
     fn run(&mut self) -> Result<Seen, String> {
         self.until(FAULTS_UNTIL + 5 * SECOND, |_| false)?;
-        self.mend();
+        self.end_faults();
         self.check_end()?;
         self.seen.steps = self.world.step;
         self.seen.restarts = u64::from(self.world.nodes[CONTROLLER].life - 1);
@@ -510,7 +511,7 @@ impl Trial for LabSweep {
     }
 }
 
-/// A fault of the runs' sweep, as far as a lab has it: nobody presses Ctrl-C there, and its disks have room.
+/// A fault of the sweep of runs that also exists in a lab: without Ctrl-C, and without full disks.
 fn harm(kind: Kind, at: u64, slaves: usize, world: &mut World, rng: &mut Rng) {
     match (kind, rng.u8(0..12)) {
         (Kind::Harsh, 0..4) => {
@@ -534,6 +535,6 @@ fn harm(kind: Kind, at: u64, slaves: usize, world: &mut World, rng: &mut Rng) {
 }
 
 #[test]
-fn every_run_that_is_handed_in_is_run_once_and_in_order_whatever_breaks() {
+fn every_submitted_test_runs_once_and_in_order_in_spite_of_faults() {
     sweep::<LabSweep>(0..seeds_or(SEEDS), "Labs", |_| true);
 }

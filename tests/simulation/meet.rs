@@ -1,10 +1,10 @@
-//! What a virtual command asks for when it stands at a barrier or gives to a sync, and how that ends for it.
+//! The barrier or the sync of a virtual command, and how it ends for the command.
 
 use arete::machine::Bytes;
 use arete::wire::rendezvous::{BarrierRequest, OutcomeKind, Party, SyncRequest};
 use arete::wire::{Message, RawJson};
 
-/// The serial number of an arrival travels as the odd microseconds of its freshness, or in its value.
+/// The serial number of an arrival is in its value, or in the odd microseconds of its freshness.
 const SERIALS: u64 = 1_000_000;
 
 /// `barrier NAME KEY=VALUE ...` or `sync NAME KEY=VALUE ...`.
@@ -24,18 +24,18 @@ pub struct Meet {
     pub value: String,
 }
 
-/// How it ended: the exit status of `arete barrier` or `arete sync`, and what was said.
+/// How it ended: the exit status of `arete barrier` or `arete sync`, and the message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct End {
     pub code: u8,
     pub verdict: Option<OutcomeKind>,
     pub who: Vec<String>,
     pub reason: String,
-    /// The map as it came.
+    /// The received map.
     pub map: Option<Vec<u8>>,
 }
 
-/// The exit status that a verdict stands for, as the manual has it.
+/// The exit status for a verdict, as in the manual.
 pub fn exit_code(verdict: Option<OutcomeKind>) -> u8 {
     match verdict {
         Some(OutcomeKind::Released) => 0,
@@ -95,7 +95,7 @@ impl Meet {
         meet
     }
 
-    /// As a command of this entry says it.
+    /// As a command of this entry sends it.
     pub fn request(&self, entry: Option<&str>) -> Bytes {
         let entry = entry.map(Into::into);
         let (tag, party, timeout) = (self.tag.as_deref().map(Into::into), self.party.clone(), self.timeout);

@@ -1,5 +1,5 @@
-//! Nobody waits for those who cannot come: a slave that is lost is lost to every meeting at once, and who is said to come
-//! no more does not come.
+//! Members do not wait for others that cannot arrive: a lost slave is lost to every meeting at once, and a member of
+//! which a verdict says that it cannot come does not arrive.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +10,10 @@ use super::{Key, MeetingChecks, Name, Told};
 use crate::world::node::Life;
 use crate::world::{SECOND, World};
 
-/// How long after a slave was lost members may wait for it: a controller looks at counts once a second.
+/// The most time that members may wait for a slave after its loss: a controller checks counts once a second.
 const TOLD_WITHIN: u64 = 2 * SECOND;
 
-/// What the reason of a verdict says of members of whom nothing is left that could come.
+/// The words of a verdict about members of which nothing is left that could arrive.
 pub const CANNOT_COME: &str = "cannot come any more";
 pub const TOO_FEW: &str = "members can still arrive";
 
@@ -22,14 +22,14 @@ pub struct Absent {
     read: usize,
     /// When each slave was lost.
     lost: BTreeMap<String, u64>,
-    /// The slaves whose connections are gone.
+    /// The slaves whose connections have ended.
     away: BTreeSet<String>,
-    /// When each slave came back last.
+    /// When each slave returned last.
     back: BTreeMap<String, u64>,
     ending: bool,
-    /// The members that come to a meeting no more, as somebody was told.
+    /// The members that do not arrive at a meeting any more, according to a verdict.
     given_up: BTreeSet<(Name, String)>,
-    /// The counts that cannot be reached: how many are wanted, and who has come.
+    /// The counts that cannot be reached, according to a verdict, with the members that have arrived.
     too_few: BTreeMap<Name, (usize, BTreeSet<String>)>,
 }
 
@@ -38,12 +38,12 @@ fn host_of(member: &str) -> &str {
 }
 
 impl Absent {
-    /// Whether the slave of a member is lost.
+    /// Returns whether the slave of a member is lost.
     pub fn is_lost(&self, member: &str) -> bool {
         self.lost.contains_key(host_of(member))
     }
 
-    /// Reads what is new in the log.
+    /// Reads the new events of the log.
     pub fn read(&mut self, events: &[Value], now: u64) {
         for event in &events[self.read.min(events.len())..] {
             let slave = event["slave"].as_str().unwrap_or_default().to_owned();
@@ -63,8 +63,8 @@ impl Absent {
 }
 
 impl MeetingChecks {
-    /// Whoever waits for a slave that was lost a while ago should have been told.
-    pub(super) fn nobody_waits_for_the_lost(&self, world: &World) -> Result<(), String> {
+    /// A member that waits for a slave that was lost a while ago should have its verdict.
+    pub(super) fn lost_slaves_are_not_waited_for(&self, world: &World) -> Result<(), String> {
         let Some(controller) = self.controller.filter(|life| self.logged && world.is_alive(*life)) else {
             return Ok(());
         };
@@ -81,13 +81,13 @@ impl MeetingChecks {
                 let mut of_lost = members.iter().filter(|member| lost.contains(host_of(member)));
                 let awaited = of_lost.find(|member| !(name.0 && self.has_given(name, member)));
                 let waits = self.member(key);
-                hold!(awaited.is_none(), "{name:?}: {waits} waits for {awaited:?}, whose slave is lost");
+                hold!(awaited.is_none(), "{name:?}: {waits} waits for {awaited:?} on a lost slave");
             }
         }
         Ok(())
     }
 
-    /// Whether the controller has known for a while that this arrival waits, and could have told it otherwise.
+    /// Returns whether the controller has known this arrival for a while, and could have given it a verdict.
     fn is_waited_for(&self, key: &Key, since: u64, world: &World) -> bool {
         let arrival = &self.arrivals[key];
         let received = arrival.received_at.is_some_and(|at| at < since);
@@ -99,7 +99,7 @@ impl MeetingChecks {
         received && arrival.told.is_none() && arrival.taken_back.is_none() && !arrival.withdrawn && there
     }
 
-    /// What a member has given to a sync stays when it is lost.
+    /// A lost member's value in a sync remains valid.
     fn has_given(&self, name: &Name, member: &str) -> bool {
         let given = |key: &&Key| {
             let arrival = &self.arrivals[*key];
@@ -108,7 +108,7 @@ impl MeetingChecks {
         self.by_name[name].iter().any(|key| given(&key))
     }
 
-    /// Somebody is told that others cannot come.
+    /// Records a verdict which says that others cannot arrive.
     pub(super) fn remember_given_up(&mut self, name: &Name, key: Key, told: &Told) {
         if told.kind != OutcomeKind::Lost {
             return;
@@ -136,10 +136,10 @@ impl MeetingChecks {
             return Ok(());
         }
         let given_up = self.absent.given_up.contains(&(name.clone(), member.clone()));
-        hold!(!given_up, "{name:?}: {member} comes, and somebody was told that it cannot");
+        hold!(!given_up, "{name:?}: {member} arrives after a verdict that it cannot");
         if let Some((count, there)) = self.absent.too_few.get_mut(&name) {
             there.insert(member);
-            hold!(there.len() < *count, "{name:?}: {there:?} come, and some were told that {count} cannot");
+            hold!(there.len() < *count, "{name:?}: {there:?} arrive after a verdict that {count} cannot");
         }
         Ok(())
     }

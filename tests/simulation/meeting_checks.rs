@@ -1,8 +1,8 @@
-//! What is promised of barriers and syncs, after every step: one verdict for all members of a round, nobody released
-//! before all had arrived and shown that they were alive, the same bytes for all of a sync, a verdict for everybody.
+//! The promises about barriers and syncs, after every step: one verdict for a round, no release before all members have
+//! arrived and are known to be alive, the same bytes for all of a sync, a verdict for every member.
 //!
-//! It is held against what the controller was given and what it said, byte by byte, and against what the virtual
-//! commands asked and were told. Every planned arrival has a serial number that all of them show.
+//! The checks compare the bytes that the controller receives and sends with the requests of virtual commands and their
+//! results. Every planned arrival has a serial number that all of these contain.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,20 +21,20 @@ use crate::world::node::{Life, Received, Said};
 use crate::world::process::{Ask, Fact};
 use crate::world::{MILLISECOND, SECOND, World, lines};
 
-/// What clocks differ in, and what rounding takes, over the times that are compared.
+/// The differences of clocks, and of rounding, over the compared times.
 const CLOCKS: u64 = 20 * MILLISECOND;
-/// How exactly an instant is met: turns take time, and clocks drift.
+/// The precision of an instant: turns take time, and clocks drift.
 const CLOCK_STEP: u64 = MILLISECOND;
-/// How long a slave's answer takes to a command, and a client's exit.
+/// The time of a slave's answer to a command, and of a client's exit.
 const ANSWER_MAX: u64 = 2 * MILLISECOND;
-/// How much later than its time a command is told at the latest.
+/// The most delay of a verdict after its deadline.
 const LATE_MAX: u64 = SECOND;
-/// How long a room is served after its member has its verdict, with what a turn takes.
+/// The time for which a room is served after its member has its verdict, with that of a turn.
 pub const SERVES_ON: u64 = 5 * SECOND + 100 * MILLISECOND;
-/// How long after the last fault somebody may still wait whom nothing holds up.
+/// The time after the last fault within which a meeting must end unless something delays it.
 const STUCK_AFTER: u64 = 40 * SECOND;
-/// How long a failed round stands when nobody has named a timeout.
-const STANDS_FOR: u64 = 60 * SECOND;
+/// The time for which a failed round keeps its verdict if no member has named a timeout.
+const KEPT_FOR: u64 = 60 * SECOND;
 
 macro_rules! hold {
     ($condition:expr, $($format:tt)*) => {
@@ -44,7 +44,7 @@ macro_rules! hold {
     };
 }
 
-/// The rounds that are over by what the controller has written: of syncs or of barriers, by their numbers.
+/// The decided rounds in the controller's ledger: whether it is a sync, and the number.
 fn decided(world: &World) -> BTreeSet<(bool, u64)> {
     let ledger = world.hosts[CONTROLLER].disk.get(format!("{RESULTS}/state.jsonl")).unwrap_or_default();
     let facts = lines(ledger).filter_map(|line| serde_json::from_slice::<(u64, Vec<Value>)>(line).ok());
@@ -62,7 +62,7 @@ mod absent;
 #[path = "meeting_rulings.rs"]
 mod rulings;
 
-/// An arrival: who says it, and its id there.
+/// An arrival: the life that sends it, and its id there.
 type Key = (Life, u64);
 /// Whether it is a sync, and the name.
 pub type Name = (bool, String);
@@ -71,17 +71,17 @@ pub type Name = (bool, String);
 struct Arrival {
     serial: u64,
     said_at: u64,
-    /// When its time is up, as its slave or client said first. An entry may have waited for a connection before that.
+    /// Its deadline, as its slave or client sent it first. An entry may have waited for a connection before.
     over_at: Option<u64>,
-    /// By the controller, in its life of now, and in the first.
+    /// When the controller received it, in its current life, and in any life.
     received_at: Option<u64>,
     first_at: Option<u64>,
     taken_back: Option<u64>,
-    /// Its slave or client has said that nobody waits any longer.
+    /// Its slave or client has reported that the command does not wait any more.
     withdrawn: bool,
     told: Option<Told>,
     told_at: Option<u64>,
-    /// When it shall be released.
+    /// When its release is due.
     due: Option<u64>,
 }
 
@@ -89,7 +89,7 @@ struct Arrival {
 struct Round {
     told: BTreeSet<Key>,
     verdict: Option<Told>,
-    /// When it was told first, if that was to one who was there.
+    /// When it was sent first, if that was to a member of the round.
     over_at: Option<u64>,
     map: Option<Vec<u8>>,
 }
@@ -99,7 +99,7 @@ pub struct MeetingChecks {
     planned: BTreeMap<u64, Planned>,
     parties: BTreeMap<u64, Option<Party>>,
     declared: BTreeMap<Name, Vec<String>>,
-    /// The life of the controller that all this is about.
+    /// The current life of the controller.
     controller: Option<Life>,
     arrivals: BTreeMap<Key, Arrival>,
     ids: BTreeMap<(Life, u64), u64>,
@@ -107,33 +107,33 @@ pub struct MeetingChecks {
     rounds: BTreeMap<(Name, u64), Round>,
     log: MeetingLog,
     absent: absent::Absent,
-    /// When each life was heard last by the controller.
+    /// When the controller received something from each life last.
     heard: BTreeMap<Life, u64>,
     partial: BTreeMap<(Life, ConnId), Vec<u8>>,
     waits: BTreeMap<(Life, u64), Wait>,
     pids: BTreeMap<u32, (Life, u64)>,
-    /// When those that wait must have been told.
+    /// When waiting commands must have their verdicts.
     due: BTreeSet<(u64, Life, u64)>,
     facts_read: usize,
     next_look: u64,
     now: u64,
-    /// The log is complete, and tells all.
+    /// The log is complete.
     pub logged: bool,
     /// Nothing breaks or stops.
     pub calm: bool,
     /// Nothing takes long on the network.
     pub even: bool,
-    /// How long bytes take one way at most.
+    /// The longest time of bytes one way.
     pub slowest: u64,
     /// The controller is one of the members.
     pub served: bool,
-    /// A controller that is started again goes on.
+    /// A controller continues its rooms after a restart.
     pub lasting: bool,
-    /// The rounds that were over when it was killed last: some of their members may not have been told.
+    /// The rounds that were decided when it was killed last: some of their members may have no verdict.
     decided: BTreeSet<(bool, u64)>,
-    /// Before that who has come early may not have found the controller yet.
+    /// Before that, an early member may not have found the controller.
     pub up_from: u64,
-    /// From then on nothing breaks any more.
+    /// After that, nothing breaks any more.
     pub calm_from: u64,
     pub seen: MeetingsSeen,
 }
@@ -157,7 +157,7 @@ impl MeetingChecks {
         checks
     }
 
-    /// After every step: with what machines have said, what the controller was given, and the events of the log.
+    /// Checks a step: the messages of machines, the controller's input, and the events of the log.
     pub fn after_step(
         &mut self,
         world: &World,
@@ -187,16 +187,16 @@ impl MeetingChecks {
                 self.member_says(it, world)?;
             }
         }
-        self.nobody_is_late(world)?;
+        self.verdicts_are_in_time(world)?;
         if world.now >= self.next_look {
             self.next_look = world.now + SECOND;
-            self.nobody_is_stuck(world)?;
-            self.nobody_waits_for_the_lost(world)?;
+            self.meetings_end(world)?;
+            self.lost_slaves_are_not_waited_for(world)?;
         }
         Ok(())
     }
 
-    /// A controller that started again knows nothing, or only what it has told.
+    /// A restarted controller knows nothing, or only the decisions that it has sent.
     fn is_of_life(&mut self, life: Life, world: &World) {
         if self.controller == Some(life) {
             return;
@@ -206,7 +206,7 @@ impl MeetingChecks {
         if self.lasting {
             self.decided = decided(world);
             for arrival in self.arrivals.values_mut() {
-                // What concerns one arrival alone is judged anew; it has not been heard if it is asked for again.
+                // Refusals are decided again. An arrival that is repeated has not confirmed its verdict.
                 arrival.told = arrival.told.take().filter(|told| told.round > 0);
                 arrival.received_at = arrival.received_at.filter(|_| arrival.told.is_some());
                 arrival.taken_back = arrival.taken_back.filter(|_| arrival.told.is_some());
@@ -229,7 +229,7 @@ impl MeetingChecks {
         self.planned[&self.arrivals[key].serial].member()
     }
 
-    /// Somebody waits from now on.
+    /// A command waits from now on.
     pub fn waits(&mut self, now: u64, life: Life, serial: u64, pid: Option<u32>) {
         if let Some(timeout) = self.planned[&serial].timeout {
             self.due.insert((now + timeout * MILLISECOND + LATE_MAX, life, serial));
@@ -240,7 +240,7 @@ impl MeetingChecks {
         }
     }
 
-    /// Nobody waits any more: a process is dead.
+    /// The commands of a dead process do not wait any more.
     pub fn died(&mut self, now: u64, life: Life, serial: u64) {
         if let Some(wait) = self.waits.get_mut(&(life, serial)) {
             wait.over_at.get_or_insert(now);
@@ -256,7 +256,7 @@ impl MeetingChecks {
                 }
                 Fact::Met { at, life, meet, end, pid } => {
                     self.pids.remove(pid);
-                    self.is_told(*at, *life, meet.serial(), end)?;
+                    self.gets_result(*at, *life, meet.serial(), end)?;
                 }
                 Fact::Ended { pid, .. } => {
                     if let Some((life, serial)) = self.pids.remove(pid) {
@@ -269,14 +269,14 @@ impl MeetingChecks {
         Ok(())
     }
 
-    /// A command or a client is told how it ended: as the controller told its slave, and nothing else.
-    pub fn is_told(&mut self, now: u64, life: Life, serial: u64, end: &End) -> Result<(), String> {
+    /// A command or a client gets its result, which is the verdict that the controller sent to its slave.
+    pub fn gets_result(&mut self, now: u64, life: Life, serial: u64, end: &End) -> Result<(), String> {
         let planned = &self.planned[&serial];
-        let wait = self.waits.get_mut(&(life, serial)).expect("who is told has asked");
+        let wait = self.waits.get_mut(&(life, serial)).expect("a command with a result has asked");
         wait.over_at = Some(now);
         let waited = now - wait.asked_at;
         hold!(end.code == 1 || end.code == exit_code(end.verdict), "{serial} ends with {end:?}");
-        // On a slow network the verdict may take longer than it is waited for.
+        // On a slow network the wait may end before the verdict arrives.
         let no_way = self.now < self.up_from && !self.ids.contains_key(&(life, serial));
         let slow = (!self.even || no_way) && end.code == 6 && planned.expect.contains(&3);
         hold!(
@@ -297,7 +297,7 @@ impl MeetingChecks {
         let id = self.ids.get(&(life, serial)).ok_or_else(|| format!("{serial} got {kind:?} and never arrived"))?;
         let arrival = &self.arrivals[&(life, *id)];
         if let Some(due) = arrival.due.filter(|_| self.calm) {
-            // What is known of the controller's clock is wrong by half the difference of the ways at most.
+            // The known time of the controller's clock is wrong by at most half the difference of the two ways.
             let wrong = self.slowest / 2 + CLOCK_STEP;
             hold!(now + wrong >= due, "{serial} is released {} us before the instant", due - now);
             let late = now.saturating_sub(due.max(arrival.told_at.unwrap_or(0) + self.slowest));
@@ -305,12 +305,12 @@ impl MeetingChecks {
             self.seen.harmonized += 1;
         }
         let Some(told) = arrival.told.as_ref() else {
-            hold!(self.controller.is_some_and(|life| life.nr > 1), "{serial} got {kind:?}, which nobody told");
+            hold!(self.controller.is_some_and(|life| life.nr > 1), "{serial} got {kind:?}, which was not sent");
             return Ok(());
         };
         hold!(
             told.kind == kind && told.who == end.who && told.reason == end.reason,
-            "{serial} got {end:?}, its slave was told {told:?}"
+            "{serial} got {end:?}, its slave received {told:?}"
         );
         let map = self.rounds.get(&(self.name_of(serial), told.round)).and_then(|round| round.map.as_ref());
         let map = map.filter(|_| kind == OutcomeKind::Released && told.round > 0);
@@ -319,7 +319,7 @@ impl MeetingChecks {
     }
 
     /// A client has exited by itself. It shows less than a command: its status, and a map.
-    pub fn client_is_told(&mut self, now: u64, life: Life, serial: u64, code: u8, output: &[u8]) -> Result<(), String> {
+    pub fn client_exited(&mut self, now: u64, life: Life, serial: u64, code: u8, output: &[u8]) -> Result<(), String> {
         let told = self.ids.get(&(life, serial)).and_then(|id| self.arrivals[&(life, *id)].told.clone());
         let verdict = [
             OutcomeKind::Released,
@@ -334,10 +334,10 @@ impl MeetingChecks {
         let verdict = told.as_ref().map(|told| told.kind).or(verdict.filter(|_| code != 1));
         let (who, reason) = told.map(|told| (told.who, told.reason)).unwrap_or_default();
         let map = output.strip_suffix(b"\n").map(<[u8]>::to_vec);
-        self.is_told(now, life, serial, &End { code, verdict, who, reason, map })
+        self.gets_result(now, life, serial, &End { code, verdict, who, reason, map })
     }
 
-    /// A slave or a client says something.
+    /// A slave or a client sends a message.
     fn member_says(&mut self, said: &Said, world: &World) -> Result<(), String> {
         for line in lines(&said.bytes).filter(|line| is_of(line, &["arrive", "give", "gone"])) {
             if let Ok(ToController::Member(FromMember::Gone(gone))) = ToController::decode(line) {
@@ -349,12 +349,12 @@ impl MeetingChecks {
                 continue;
             }
             let Some((id, serial, member)) = arrival_of(line)? else { continue };
-            let Some(planned) = self.planned.get(&serial) else { return Err(format!("nobody planned {serial}")) };
-            hold!(member == planned.member(), "{serial} is said as {member}, it is {}", planned.member());
+            let Some(planned) = self.planned.get(&serial) else { return Err(format!("{serial} was not planned")) };
+            hold!(member == planned.member(), "{serial} arrives as {member}, and belongs to {}", planned.member());
             let key = (said.life, id);
             if let Some(known) = self.arrivals.get(&key) {
                 hold!(known.serial == serial, "id {id} is {} and {serial}", known.serial);
-                hold!(!known.withdrawn, "{serial} is said again after it was taken back");
+                hold!(!known.withdrawn, "{serial} arrives again after it was withdrawn");
                 self.seen.again += 1;
                 continue;
             }
@@ -370,7 +370,7 @@ impl MeetingChecks {
         Ok(())
     }
 
-    /// The controller is given bytes.
+    /// The controller receives bytes.
     fn controller_hears(&mut self, from: Life, received: &Received) -> Result<(), String> {
         self.heard.insert(from, received.at);
         let place = (received.life, received.conn);
@@ -419,7 +419,7 @@ impl MeetingChecks {
         Ok(())
     }
 
-    /// All maps of a round are the same bytes; each holds the values of its members, as they were given.
+    /// All maps of a round are the same bytes. Each holds the members' values as they were given.
     fn says_map(&mut self, name: Name, round: u64, map: &[u8]) -> Result<(), String> {
         let known = self.rounds.entry((name.clone(), round)).or_default();
         if let Some(same) = &known.map {
@@ -446,14 +446,14 @@ impl MeetingChecks {
             let elsewhere = self.rounds.iter().filter(|((of, nr), other)| {
                 *of == name && *nr != round && other.map.as_deref().is_some_and(|map| holds_serial(map, serial))
             });
-            // Another life of a client gives the same again.
+            // Another life of a client gives the same value again.
             let given = self.by_name[&name].iter().filter(|key| self.arrivals[*key].serial == serial).count();
             hold!(elsewhere.count() < given, "{value} counts in two rounds");
         }
         Ok(())
     }
 
-    /// One verdict for each arrival, the same for all of a round, which is in the log.
+    /// One verdict for each arrival. It is the same for all of a round, and is in the log.
     fn says_verdict(&mut self, to: Life, verdict: &RoundVerdict<'_>, world: &World) -> Result<(), String> {
         let told = Told::from(verdict);
         let clock = self.controller.map(|life| world.nodes[life.node].clock.local(world.now).as_micros());
@@ -461,11 +461,11 @@ impl MeetingChecks {
         for &id in &verdict.ids {
             let key = (to, id);
             let Some(arrival) = self.arrivals.get_mut(&key) else {
-                return Err(format!("a verdict for arrival {id}, which nobody has said: {told:?}"));
+                return Err(format!("a verdict for the unknown arrival {id}: {told:?}"));
             };
             hold!(arrival.received_at.is_some(), "a verdict for {id}, which has not been received: {told:?}");
             if let Some(known) = &arrival.told {
-                hold!(*known == told, "{id} was told {known:?}, and now {told:?}");
+                hold!(*known == told, "{id} received {known:?}, and now {told:?}");
                 self.seen.told_again += 1;
                 continue;
             }
@@ -481,13 +481,13 @@ impl MeetingChecks {
         Ok(())
     }
 
-    /// It is wrong, or its time is up while it waits for the next round of so many.
+    /// It is refused, or its deadline passes while it waits for the next round of a count.
     fn may_be_of_no_round(&self, key: &Key, told: &Told) -> Result<(), String> {
         let wrong = matches!(told.kind, OutcomeKind::Refused | OutcomeKind::Disagreed);
         let arrival = &self.arrivals[key];
         let due = arrival.over_at.is_some_and(|over_at| over_at <= self.now + CLOCKS);
         let counted = matches!(self.party_of(key), Some(Party::Count(_)) | None);
-        hold!(wrong || told.kind == OutcomeKind::TimedOut && due && counted, "{told:?} is of no round: {arrival:?}");
+        hold!(wrong || told.kind == OutcomeKind::TimedOut && due && counted, "{told:?} names no round: {arrival:?}");
         Ok(())
     }
 
@@ -495,9 +495,9 @@ impl MeetingChecks {
         let place = (name.clone(), told.round);
         if self.logged {
             let recorded = self.log.rounds.get(&place);
-            let Some(met) = recorded else { return Err(format!("{place:?} is told before it is recorded")) };
+            let Some(met) = recorded else { return Err(format!("{place:?} is sent before it is recorded")) };
             let kind = serde_json::to_value(told.kind).expect("it is a word");
-            hold!(kind == *met.verdict && met.who == told.who, "{place:?}: {told:?} is told, {met:?} recorded");
+            hold!(kind == *met.verdict && met.who == told.who, "{place:?}: {told:?} is sent, {met:?} recorded");
         }
         let (told, earlier) = (&told.of_its_round(), told.is_of_earlier());
         let round = self.rounds.entry(place.clone()).or_default();
@@ -506,9 +506,9 @@ impl MeetingChecks {
             (round.verdict, round.over_at) = (Some(told.clone()), (!earlier).then_some(world.now));
         }
         let (same, over_at) = (round.verdict.as_ref(), round.over_at);
-        hold!(same == Some(told), "{place:?}: some are told {same:?}, others {told:?}");
+        hold!(same == Some(told), "{place:?}: some receive {same:?}, others {told:?}");
         if earlier {
-            self.stands_for(&name, key, told)?;
+            self.keeps_verdict(&name, key, told)?;
         } else if let Some(over_at) = over_at {
             let arrival = &self.arrivals[&key];
             let came = self.came(&key, &name, told.round);
@@ -536,21 +536,21 @@ impl MeetingChecks {
         Ok(())
     }
 
-    /// A failed round is told to one that comes when it is over: not too late, and only if it wants no other party.
-    fn stands_for(&mut self, name: &Name, key: Key, told: &Told) -> Result<(), String> {
+    /// A late member gets the verdict of the failed round, for a limited time, and only if it wants no other party.
+    fn keeps_verdict(&mut self, name: &Name, key: Key, told: &Told) -> Result<(), String> {
         let round = &self.rounds[&(name.clone(), told.round)];
         let arrival = &self.arrivals[&key];
         let came = arrival.received_at.unwrap_or(0);
         let decided = self.decided.contains(&(name.0, told.round));
         let over_at = round.over_at.filter(|_| !decided).unwrap_or(came);
-        // Who waited for the next round of so many, and was away meanwhile, was not there.
+        // A member that waited for the next round of a count, and was away meanwhile, does not count as present.
         let counted = matches!(self.party_of(&key), Some(Party::Count(_)) | None);
-        hold!(came >= over_at || counted, "{name:?}: {arrival:?} was there before, and is told {told:?}");
+        hold!(came >= over_at || counted, "{name:?}: {arrival:?} was present before, and receives {told:?}");
         let timeout_of = |key: &Key| self.planned[&self.arrivals[key].serial].timeout;
         let longest = self.by_name[name].iter().filter_map(timeout_of).max().unwrap_or(0) * MILLISECOND;
         let named = longest > 0 && round.told.iter().all(|key| timeout_of(key).is_some());
-        let stands = if named { longest } else { longest.max(STANDS_FOR) };
-        hold!(came <= over_at + stands + CLOCKS, "{name:?} {told:?} stands for too long: {arrival:?}");
+        let kept = if named { longest } else { longest.max(KEPT_FOR) };
+        hold!(came <= over_at + kept + CLOCKS, "{name:?} {told:?} is kept for too long: {arrival:?}");
         let party = |key: &Key| self.parties[&self.arrivals[key].serial].as_ref().map(wanted);
         let (mine, theirs) = (party(&key), round.told.iter().find_map(party));
         let other = mine.is_some() && theirs.is_some() && mine != theirs;
@@ -559,7 +559,7 @@ impl MeetingChecks {
         Ok(())
     }
 
-    /// When an arrival has come to this round: in this life of the controller, unless the round was over before.
+    /// When an arrival reached this round: in this life of the controller, unless the round was decided before.
     fn came(&self, key: &Key, name: &Name, round: u64) -> Option<u64> {
         let arrival = &self.arrivals[key];
         if self.decided.contains(&(name.0, round)) { arrival.first_at } else { arrival.received_at }
@@ -571,8 +571,8 @@ impl MeetingChecks {
         self.parties[&serial].clone().or(declared)
     }
 
-    /// Whoever named a timeout is told no later than a second after it.
-    fn nobody_is_late(&mut self, world: &World) -> Result<(), String> {
+    /// A member with a timeout gets its verdict at most a second after it.
+    fn verdicts_are_in_time(&mut self, world: &World) -> Result<(), String> {
         while let Some((at, life, serial)) = self.due.first().copied().filter(|(at, ..)| *at < world.now) {
             self.due.pop_first();
             let node = &world.nodes[life.node];
@@ -581,7 +581,8 @@ impl MeetingChecks {
             if wait.over_at.is_some() || !world.is_alive(life) || serves && self.told_at(life, serial).is_some() {
                 continue;
             }
-            // Who serves a room stays for the others, also when it was stopped so long that it has heard no verdict itself.
+            // A member that serves a room stays for the others, even if it was stopped until it missed its own
+            // verdict.
             let over = wait.asked_at + self.planned[&serial].timeout.unwrap_or(0) * MILLISECOND;
             let stays = serves && over.max(node.resumed_at) + SERVES_ON + LATE_MAX > world.now;
             let later = stays || self.is_due_later(life, serial, node.resumed_at);
@@ -594,7 +595,7 @@ impl MeetingChecks {
         Ok(())
     }
 
-    /// Who was asked while it was paused knows since its resumption that somebody waits.
+    /// A slave that was paused during a request learns of it only when it is resumed.
     fn is_due_later(&self, life: Life, serial: u64, resumed_at: u64) -> bool {
         let asked_at = self.waits[&(life, serial)].asked_at;
         let said_at = self.ids.get(&(life, serial)).map(|id| self.arrivals[&(life, *id)].said_at);
@@ -603,8 +604,8 @@ impl MeetingChecks {
         unheard && self.now <= resumed_at + timeout + LATE_MAX
     }
 
-    /// When nothing breaks any more, those who are all there are released, and nobody waits for the dead.
-    fn nobody_is_stuck(&self, world: &World) -> Result<(), String> {
+    /// After the last fault, complete parties are released, and no member waits for a dead one.
+    fn meetings_end(&self, world: &World) -> Result<(), String> {
         let nobody_serves = self.served && !self.controller.is_some_and(|life| world.is_alive(life));
         if world.now < self.calm_from + STUCK_AFTER || nobody_serves {
             return Ok(());
@@ -625,7 +626,7 @@ impl MeetingChecks {
                 Some(Party::Count(count)) => members.len() >= count as usize,
                 None => false,
             };
-            hold!(!all, "{name:?}: all are there and nobody is released: {members:?}");
+            hold!(!all, "{name:?}: all have arrived and none is released: {members:?}");
             for key in waiting {
                 let arrival = &self.arrivals[key];
                 let told = self.waits.get(&(key.0, arrival.serial)).is_none_or(|wait| wait.over_at.is_some());
@@ -635,14 +636,14 @@ impl MeetingChecks {
         Ok(())
     }
 
-    /// An entry of a slave that did it itself has exited; `output` is its standard output in the results, if it is whole.
+    /// A barrier or a sync as an entry has exited. `output` is its standard output in the results, if complete.
     pub fn entry_is_over(&self, life: Life, serial: u64, code: u8, output: Option<&[u8]>) -> Result<(), String> {
         let Some(id) = self.ids.get(&(life, serial)) else { return Ok(()) };
         let Some(told) = &self.arrivals[&(life, *id)].told else {
-            hold!(code != 0, "{serial} was not told of its release");
+            hold!(code != 0, "{serial} did not get its release");
             return Ok(());
         };
-        hold!(code == 6 || code == exit_code(Some(told.kind)), "{serial} exits with {code}, and was told {told:?}");
+        hold!(code == 6 || code == exit_code(Some(told.kind)), "{serial} exits with {code}, and received {told:?}");
         let planned = &self.planned[&serial];
         if self.calm && !planned.expect.is_empty() && (self.even || code != 6) {
             hold!(planned.expect.contains(&code), "{planned:?} exits with {code}");
@@ -654,8 +655,7 @@ impl MeetingChecks {
         Ok(())
     }
 
-    /// A `kill` has ended an entry of a slave: its arrival is taken back, unless it had its verdict already or could not
-    /// say so any more.
+    /// A `kill` has ended such an entry: its arrival is withdrawn, unless it had its verdict or could not report it.
     pub fn entry_is_killed(&mut self, life: Life, serial: u64) -> Result<(), String> {
         self.seen.killed += 1;
         let arrival = self.ids.get(&(life, serial)).map(|id| &self.arrivals[&(life, *id)]);
@@ -664,12 +664,12 @@ impl MeetingChecks {
         Ok(())
     }
 
-    /// When an arrival was told its verdict.
+    /// When the verdict of an arrival was sent.
     pub fn told_at(&self, life: Life, serial: u64) -> Option<u64> {
         self.arrivals.get(&(life, *self.ids.get(&(life, serial))?))?.told_at
     }
 
-    /// When all is over: the k-th release of a member belongs with the k-th of the others.
+    /// After the end: the k-th release of a member belongs to the k-th releases of the others.
     pub fn after_run(&self) -> Result<(), String> {
         for (name, keys) in &self.by_name {
             let all_released = keys
@@ -684,7 +684,7 @@ impl MeetingChecks {
                 let round = self.arrivals[key].told.as_ref().map_or(0, |told| told.round);
                 rounds_of.entry(self.member(key)).or_default().push(round);
             }
-            // Which of a member's processes came first is not in their order.
+            // The order of a member's processes is not known.
             rounds_of.values_mut().for_each(|rounds| rounds.sort_unstable());
             let same: BTreeSet<&Vec<u64>> = rounds_of.values().collect();
             hold!(same.len() == 1, "{name:?}: rounds mix: {rounds_of:?}");

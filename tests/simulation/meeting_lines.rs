@@ -1,4 +1,4 @@
-//! What the checks of meetings know of those who wait, and find in lines and values.
+//! What the checks of meetings know of waiting commands, and find in lines and values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::world::meet::{serial_of_fresh, serial_of_value};
 
-/// How a verdict begins that an earlier round has got.
+/// The beginning of a verdict for a member of an earlier round.
 const EARLIER: &str = "an earlier round ";
 
-/// A verdict, as the controller tells it.
+/// A verdict, as the controller sends it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Told {
     pub round: u64,
@@ -31,33 +31,33 @@ impl From<&RoundVerdict<'_>> for Told {
 }
 
 impl Told {
-    /// Whether it says that the round was over before.
+    /// Returns whether it says that the round was over before.
     pub fn is_of_earlier(&self) -> bool {
         self.reason.starts_with(EARLIER)
     }
 
-    /// In the words of those who were in the round.
+    /// The same verdict in the form for members of the round.
     pub fn of_its_round(&self) -> Told {
         let reason = self.reason.strip_prefix(EARLIER).unwrap_or(&self.reason);
         Told { reason: reason.strip_prefix("failed: ").unwrap_or(reason).to_owned(), ..self.clone() }
     }
 }
 
-/// A command, an entry or a client that waits.
+/// A waiting command, entry or client.
 #[derive(Debug, Clone)]
 pub struct Wait {
     pub asked_at: u64,
-    /// When its process died, or was told something.
+    /// When its process died, or it got a result.
     pub over_at: Option<u64>,
 }
 
-/// Whether a line is a message of one of these types.
+/// Returns whether a line is a message of one of these types.
 pub fn is_of(line: &[u8], kinds: &[&str]) -> bool {
     let kind = line.strip_prefix(b"{\"type\":\"").unwrap_or_default();
     kinds.iter().any(|it| kind.strip_prefix(it.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'"')))
 }
 
-/// A party, however it is said.
+/// The members or the count of a party.
 pub fn wanted(party: &Party) -> (BTreeSet<&String>, u32) {
     match party {
         Party::Members(members) => (members.iter().collect(), 0),
@@ -65,7 +65,7 @@ pub fn wanted(party: &Party) -> (BTreeSet<&String>, u32) {
     }
 }
 
-/// Whether a map has the value of an arrival.
+/// Returns whether a map has the value of an arrival.
 pub fn holds_serial(map: &[u8], serial: u64) -> bool {
     let values: BTreeMap<String, Value> = serde_json::from_slice(map).unwrap_or_default();
     values.values().any(|value| value["nr"] == serial)

@@ -1,4 +1,4 @@
-//! What the log of a run says of its meetings.
+//! The events of meetings in the log of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::meeting_checks::Name;
 
-/// How long a member whose command is gone has to come back, and what clocks and rounding take, in seconds.
+/// The time for which a member may be away before it is lost, with the errors of clocks and rounding, in seconds.
 const REJOIN: f64 = 5.1;
 
 /// A round that is over.
@@ -20,17 +20,17 @@ pub struct Met {
 #[derive(Debug, Default)]
 pub struct MeetingLog {
     pub rounds: BTreeMap<(Name, u64), Met>,
-    /// Who has ever been away.
+    /// The members that have ever been away.
     pub away: BTreeSet<(Name, String)>,
-    /// Who has ever been lost.
+    /// The members that have ever been lost.
     pub lost: BTreeSet<(Name, String)>,
-    /// Since when those are away who are.
+    /// The members that are away, with the time when they left.
     gone: BTreeMap<(Name, String), f64>,
     read: usize,
 }
 
 impl MeetingLog {
-    /// Reads on. When nothing breaks, who is gone comes back as a new arrival or not at all.
+    /// Reads the new events. If nothing breaks, a member that is away returns as a new arrival or not at all.
     pub fn read(&mut self, events: &[Value], calm: bool) -> Result<(), String> {
         for event in &events[self.read.min(events.len())..] {
             let what = event["event"].as_str().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Random meetings: barriers and syncs among the slaves of a run, or among clients in a room, such that whoever made
-//! them knows how they must end when nothing interferes.
+//! Random meetings: barriers and syncs among the slaves of a run, or among clients in a room. The generator knows how
+//! they must end without disturbance.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -15,11 +15,12 @@ use crate::generator::{at, entry, shell};
 use crate::world::MILLISECOND;
 use crate::world::meet::{Meet, fresh_of, value_of};
 
-/// The time within which those arrive who shall meet; well below every timeout that is not to pass.
+/// The time in which the members of a meeting arrive, in milliseconds. It is well below every timeout that must not
+/// pass.
 const TOGETHER: u64 = 1_500;
-/// How much later something comes that must come after what others do, in milliseconds.
+/// The delay of an arrival that must come after those of the others, in milliseconds.
 const LATER: u64 = 5_000;
-/// A timeout that does not pass when nothing interferes, in milliseconds.
+/// A timeout that does not pass without disturbance, in milliseconds.
 const LONG: std::ops::Range<u64> = 30_000..60_000;
 
 /// One arrival of one member.
@@ -36,39 +37,39 @@ pub struct Planned {
     pub abort: Option<String>,
     pub all_alive: bool,
     pub harmonize: bool,
-    /// How many bytes its value has, more or less.
+    /// The approximate length of its value, in bytes.
     pub size: usize,
-    /// How it ends when nothing interferes: one of these exit statuses.
+    /// One of these exit statuses is expected, without disturbance.
     pub expect: Vec<u8>,
 }
 
-/// A command: the arrivals that it makes one after another.
+/// A command, with the arrivals that it makes one after another.
 #[derive(Debug, Clone)]
 pub struct Script {
     pub host: usize,
     /// In milliseconds since the start.
     pub at: u64,
-    /// Waits before each arrival.
+    /// The waits before the arrivals, and the arrivals.
     pub steps: Vec<(u64, Planned)>,
-    /// It is killed then, in milliseconds since the start.
+    /// When it is killed, in milliseconds since the start.
     pub killed: Option<u64>,
 }
 
-/// What is known of the meetings.
+/// All meetings, and the expectations for them.
 #[derive(Default, Debug)]
 pub struct Plan {
     pub hosts: usize,
     pub scripts: Vec<Script>,
-    /// Declared by the test, by whether it is a sync, and name.
+    /// The members that the test declares, by whether it is a sync, and name.
     pub declared: BTreeMap<(bool, String), Vec<String>>,
     pub groups: BTreeMap<String, Vec<String>>,
     serial: u64,
-    /// The members may leave it to the test who shall meet.
+    /// Whether the test may declare the members, so that arrivals do not name them.
     may_declare: bool,
     scenes: usize,
 }
 
-/// A member: its host, and what makes it one of several there.
+/// A member: its host, and its tag if there are several on the host.
 type Member = (usize, Option<String>);
 
 fn name_of((host, tag): &Member) -> String {
@@ -87,7 +88,7 @@ impl Planned {
         value_of(self.serial, self.size)
     }
 
-    /// What a client does.
+    /// The request of a client.
     pub fn meet(&self) -> Meet {
         Meet {
             sync: self.sync,
@@ -138,14 +139,14 @@ impl Planned {
         }
     }
 
-    /// What an entry says it expects: how it ends when nothing interferes, or nothing.
+    /// The expectation of an entry: its result without disturbance, or nothing.
     fn expects(&self) -> Expect {
         let planned = Expect::Of(self.expect.iter().map(|code| Exit::Code((*code).into())).collect());
         if self.serial.is_multiple_of(3) { Expect::default() } else { planned }
     }
 }
 
-/// Meetings among slaves, or clients, on so many hosts.
+/// Meetings among slaves or clients on `hosts` hosts.
 pub fn plan(hosts: usize, may_declare: bool, rng: &mut Rng) -> Plan {
     let mut plan = Plan { hosts, may_declare, ..Plan::default() };
     for _ in 0..rng.usize(1..=4) {
@@ -154,7 +155,7 @@ pub fn plan(hosts: usize, may_declare: bool, rng: &mut Rng) -> Plan {
     plan
 }
 
-/// One meeting of one round of clients, the first of whom serves the room to the others.
+/// One meeting of one round of clients. The first one serves the room to the others.
 pub fn served(hosts: usize, rng: &mut Rng) -> Plan {
     let mut plan = Plan { hosts, ..Plan::default() };
     let scene = plan.cast(rng);
@@ -162,10 +163,10 @@ pub fn served(hosts: usize, rng: &mut Rng) -> Plan {
         0 => plan.missing(&scene, None, rng),
         1 if !scene.sync => plan.abort(&scene, false, rng),
         2 if scene.members.len() > 2 => {
-            // Whoever serves is there when the first dies.
+            // The member that serves is already there when the first one dies.
             plan.dies(&scene, rng);
             if !scene.sync || scene.all_alive {
-                // It would come when nobody serves any more.
+                // It would arrive when the room is not served any more.
                 plan.scripts.pop();
             }
             plan.scripts.rotate_left(1);
@@ -177,7 +178,7 @@ pub fn served(hosts: usize, rng: &mut Rng) -> Plan {
     plan
 }
 
-/// Who is in a scene, and what they do alike.
+/// The members of a scene, and what they have in common.
 struct Scene {
     sync: bool,
     name: String,
@@ -196,7 +197,7 @@ impl Scene {
 }
 
 impl Plan {
-    /// Some members, and what they do alike.
+    /// Chooses members, and what they have in common.
     fn cast(&mut self, rng: &mut Rng) -> Scene {
         self.scenes += 1;
         let mut members: Vec<Member> = (0..self.hosts).map(|host| (host, None)).collect();
@@ -239,7 +240,7 @@ impl Plan {
         }
     }
 
-    /// How those who meet say who shall.
+    /// The party that the members name.
     fn party(&mut self, scene: &Scene, rng: &mut Rng) -> Option<Party> {
         let names = scene.names();
         match rng.u8(0..6) {
@@ -294,7 +295,7 @@ impl Plan {
         (scene.sync || rng.bool()).then(|| rng.u64(LONG))
     }
 
-    /// All meet, again and again, at once.
+    /// All meet, again and again, at the same time.
     fn rounds(&mut self, scene: &Scene, rounds: usize, rng: &mut Rng) {
         for member in &scene.members {
             let mut steps = Vec::new();
@@ -307,8 +308,8 @@ impl Plan {
         }
     }
 
-    /// One does not come before the time is up; it may come later, while the failed round stands or when it stands no
-    /// longer, and then it may be content with itself.
+    /// One member does not arrive in time. It may arrive later, while the failed round's verdict is kept or after
+    /// that, and then it may name itself as the only member.
     fn missing(&mut self, scene: &Scene, late: Option<u64>, rng: &mut Rng) {
         let declared = self.declared.contains_key(&(scene.sync, scene.name.clone()));
         for (index, member) in scene.members.iter().enumerate() {
@@ -326,7 +327,7 @@ impl Plan {
         }
     }
 
-    /// The last comes when the time of the first is just up.
+    /// The last member arrives when the timeout of the first passes.
     fn race(&mut self, scene: &Scene, rng: &mut Rng) {
         let timeout = TOGETHER + rng.u64(500..1_500);
         for (index, member) in scene.members.iter().enumerate() {
@@ -337,14 +338,15 @@ impl Plan {
         }
     }
 
-    /// One cannot go on; before, while or after the others come. It may wait itself, and abort by another command.
+    /// One member aborts, before the others arrive, after that or meanwhile. It may wait itself, and abort with
+    /// another command.
     fn abort(&mut self, scene: &Scene, waits: bool, rng: &mut Rng) {
         for (index, member) in scene.members.iter().enumerate() {
             let timeout = self.long(scene, rng);
             let mut step = self.arrival(scene, member, timeout, &[4], rng);
             let at = match (index, waits) {
                 (0, true) => TOGETHER + LATER,
-                // So that not all have come before.
+                // So that not all have arrived before.
                 (1, true) => TOGETHER + 2 * LATER,
                 _ => rng.u64(0..TOGETHER),
             };
@@ -358,7 +360,7 @@ impl Plan {
         }
     }
 
-    /// One waits, and its command is killed.
+    /// One member waits, and its command is killed.
     fn dies(&mut self, scene: &Scene, rng: &mut Rng) {
         let fails = !scene.sync || scene.all_alive;
         for (index, member) in scene.members.iter().enumerate() {
@@ -381,7 +383,7 @@ impl Plan {
         }
     }
 
-    /// Somebody comes who is no member.
+    /// A client arrives that is not a member.
     fn stranger(&mut self, scene: &Scene, rng: &mut Rng) {
         let (members, name) = (scene.members.clone(), scene.name.clone());
         let mut scene = Scene { members, name, party: None, ..*scene };
@@ -404,7 +406,7 @@ impl Plan {
         self.add(scene.begin + TOGETHER + LATER, vec![(0, step)]);
     }
 
-    /// One names others than the rest does.
+    /// One member names another party than the others.
     fn disagree(&mut self, scene: &Scene, rng: &mut Rng) {
         let declared = self.declared.contains_key(&(scene.sync, scene.name.clone()));
         for (index, member) in scene.members.iter().enumerate() {
@@ -418,7 +420,7 @@ impl Plan {
                 others.dedup();
                 step.party = Some(Party::Members(others));
             } else if scene.members.len() > 2 && index + 2 == scene.members.len() && !declared {
-                // Comes when the round has failed already.
+                // Arrives when the round has already failed.
                 self.add(scene.begin + TOGETHER + 3 * LATER, vec![(0, step)]);
                 continue;
             }
@@ -426,7 +428,7 @@ impl Plan {
         }
     }
 
-    /// One dies while it waits, and comes back at once under its name.
+    /// One member dies while it waits, and another process with its name arrives at once.
     fn returns(&mut self, scene: &Scene, rng: &mut Rng) {
         for (index, member) in scene.members.iter().enumerate() {
             let timeout = self.long(scene, rng);
@@ -445,7 +447,7 @@ impl Plan {
         }
     }
 
-    /// Two commands come as the same member; the second may say otherwise who shall meet.
+    /// Two commands arrive as the same member. The second one may name another party.
     fn twice(&mut self, scene: &Scene, rng: &mut Rng) {
         for (index, member) in scene.members.iter().enumerate() {
             let timeout = self.long(scene, rng);
@@ -462,7 +464,8 @@ impl Plan {
         }
     }
 
-    /// Fewer may go than come; the rest is on its own. Many may come while signs of life of the first are awaited.
+    /// The count is smaller than the number of members. The others get no round of their own. Many may arrive while
+    /// the controller waits for signs of life of the first.
     fn count(&mut self, scene: &Scene, rng: &mut Rng) {
         let count = rng.usize(1..=scene.members.len()) as u32;
         self.declared.remove(&(scene.sync, scene.name.clone()));
@@ -488,7 +491,7 @@ impl Plan {
     pub fn test(&self, rng: &mut Rng) -> Rc<Test> {
         let mut entries: Vec<Vec<Entry>> = vec![Vec::new(); self.hosts];
         let mut triggers = BTreeMap::new();
-        // When a command starts: at its time, or by a trigger that another slave notifies then.
+        // The start of a command: at its time, or after a trigger that another slave notifies at that time.
         let mut policy = |nr: usize, at: u64, entries: &mut Vec<Vec<Entry>>, rng: &mut Rng| {
             if self.scripts[nr].killed.is_some() || rng.u8(0..5) > 0 {
                 return Policy::At(at);

@@ -1,4 +1,4 @@
-//! When a round may end as it is told to.
+//! The conditions under which a round may get each verdict.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,17 @@ use super::{Arrival, CLOCKS, Key, MeetingChecks, Name, Told};
 use crate::world::{MILLISECOND, SECOND, World};
 
 impl MeetingChecks {
-    /// Whether this arrival can be in this round, which is released now.
+    /// Returns whether this arrival can be in this round, which is released now.
     fn may_be_in(&self, key: &Key, name: &Name, round: u64, alive: bool) -> bool {
         let arrival = &self.arrivals[key];
         let elsewhere = arrival.told.as_ref().is_some_and(|told| told.round != round);
-        // What was taken back in the same turn may have been released just before.
+        // An arrival that was withdrawn in the same turn may have been released just before.
         let gone = alive && arrival.told.is_none() && arrival.taken_back.is_some_and(|at| at < self.now);
         self.came(key, name, round).is_some() && !elsewhere && !gone
     }
 
-    /// All members had arrived, and each has been heard no earlier than the stated time before the last.
+    /// A release needs all members, and a sign of life from each, not older than the stated time before the last
+    /// arrival.
     pub(super) fn may_be_released(&mut self, name: &Name, round: u64, key: Key) -> Result<(), String> {
         let serial = self.arrivals[&key].serial;
         let alive = !name.0 || self.planned[&serial].all_alive;
@@ -46,7 +47,7 @@ impl MeetingChecks {
             self.rounds[&(name.clone(), round)].map.as_ref().and_then(|map| serde_json::from_slice(map).ok())
         {
             let exact = map.len() == wanted && map.keys().all(|it| all.contains(it));
-            hold!(exact, "{name:?} {round}: the map has {:?}, and {wanted} of {all:?} shall be in it", map.keys());
+            hold!(exact, "{name:?} {round}: the map has {:?}, and {wanted} of {all:?} must be in it", map.keys());
         } else {
             hold!(!name.0, "{name:?} {round} is released without a map");
         }
@@ -66,7 +67,8 @@ impl MeetingChecks {
         Ok(())
     }
 
-    /// Whether who arrived so was heard no earlier than a moment before `last`, and what waits behind it lived then.
+    /// Returns whether the controller has received something from this arrival's life since a moment before `last`,
+    /// and its command lived then.
     fn was_alive(&self, key: &Key, last: u64) -> bool {
         let fresh = SECOND + CLOCKS;
         let heard = self.heard.get(&key.0).is_some_and(|at| *at + fresh >= last);
@@ -94,23 +96,23 @@ impl MeetingChecks {
             let over = over_at.is_some_and(|over_at| over_at <= world.now + CLOCKS);
             here && over && self.came(key, name, told.round).is_some()
         });
-        hold!(due, "{name:?} times out, and nobody's time is up: {told:?}");
+        hold!(due, "{name:?} times out before any timeout has passed: {told:?}");
         let members = matches!(
             self.unruled_or_of(name, told.round).next().map(|it| &self.parties[&it.serial]),
             Some(Some(Party::Members(_)))
         );
-        hold!(!members || !told.who.is_empty(), "{name:?} times out, and nobody is missing");
+        hold!(!members || !told.who.is_empty(), "{name:?} times out without a missing member");
         Ok(())
     }
 
     pub(super) fn may_be_aborted(&self, name: &Name, told: &Told) -> Result<(), String> {
         let aborts = |it: &&Arrival| it.first_at.is_some() && self.planned[&it.serial].abort.is_some();
         let Some(it) = self.unruled_or_of(name, told.round).find(aborts) else {
-            return Err(format!("{name:?} is aborted by nobody: {told:?}"));
+            return Err(format!("{name:?} is aborted by no member: {told:?}"));
         };
         let planned = &self.planned[&it.serial];
         let why = planned.abort.as_deref().unwrap_or_default();
-        hold!(told.who == [planned.member()] && told.reason.contains(why), "{planned:?} aborts, and {told:?} is told");
+        hold!(told.who == [planned.member()] && told.reason.contains(why), "{planned:?} aborts, and {told:?} is sent");
         Ok(())
     }
 
@@ -122,9 +124,9 @@ impl MeetingChecks {
             let slave = self.absent.is_lost(member);
             let member = (name.clone(), member.clone());
             let recorded = slave || self.log.away.contains(&member) && self.log.lost.contains(&member);
-            hold!(recorded || !self.logged, "{member:?} is lost, and it is not recorded when it went");
+            hold!(recorded || !self.logged, "{member:?} is lost, and its departure is not recorded");
         }
-        hold!(!told.who.is_empty(), "{name:?}: nobody is lost: {told:?}");
+        hold!(!told.who.is_empty(), "{name:?}: it names no lost member: {told:?}");
         Ok(())
     }
 }

@@ -1,8 +1,8 @@
-//! What seeds of meetings have seen, to tell whether a sweep tests what it should.
+//! What happened in seeds of meetings, to check that a sweep tests what it should.
 
 use arete::wire::rendezvous::OutcomeKind;
 
-/// How often what was seen.
+/// The number of times that each thing happened.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct MeetingsSeen {
     pub arrivals: u64,
@@ -20,14 +20,14 @@ pub struct MeetingsSeen {
     pub taken_back: u64,
     pub killed: u64,
     pub harmonized: u64,
-    /// Told of an earlier round.
+    /// Arrivals that got the verdict of an earlier round.
     pub late: u64,
-    /// Rounds of a count while more were there.
+    /// Rounds of a count with more members than the count.
     pub surplus: u64,
     pub lost_members: u64,
-    /// Told that others cannot come.
+    /// Arrivals with the verdict that others cannot arrive.
     pub given_up: u64,
-    /// Of the controller.
+    /// Restarts of the controller.
     pub restarts: u64,
     pub steps: u64,
     pub drops: u64,

@@ -1,5 +1,5 @@
-//! One seed of meetings: members on slaves of a run, or clients in a room of a controller without a run, and what goes
-//! wrong meanwhile.
+//! One seed of meetings: members on slaves of a run, or clients in a room of a controller without a run, and the
+//! faults meanwhile.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -21,15 +21,15 @@ use crate::sweep::{self, FAULTS_UNTIL, Kind};
 use crate::world::node::Life;
 use crate::world::{Fault, MILLISECOND, SECOND, World};
 
-/// How long a run may take when nothing goes wrong any more.
+/// The limit on the time of a run after the last fault.
 const RUN_ENDS_WITHIN: u64 = 900 * SECOND;
-/// How long clients are watched in a room.
+/// The time for which clients in a room are watched.
 const ROOM_ENDS_WITHIN: u64 = 300 * SECOND;
 
-/// How long a client may wait before it tries again, in the first minute, and what it takes to join.
+/// The longest time until a client tries again, in the first minute, with the time to join.
 const RECONNECT_MAX: u64 = 2 * SECOND + 100 * MILLISECOND;
 
-/// Where members meet.
+/// The place at which members meet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Place {
     Run,
@@ -38,7 +38,7 @@ pub enum Place {
     Served,
 }
 
-/// The seeds from here on are of rooms that a member serves.
+/// Seeds from this number on are about rooms that a member serves.
 pub const SERVED: u64 = 1_000_000;
 
 pub fn kind_of(seed: u64) -> (Place, Kind) {
@@ -54,10 +54,10 @@ pub fn kind_of(seed: u64) -> (Place, Kind) {
     (place, kind)
 }
 
-/// How much longer than the weather says the way between two hosts takes at most.
+/// The most delay between two hosts, in addition to the weather.
 const DELAY_MAX: u64 = 15 * MILLISECOND;
 
-/// Some hosts are farther away than others, and the way back is not as long.
+/// The delays between hosts differ, and also those of the two ways.
 fn delays(hosts: usize, world: &mut World, rng: &mut Rng) {
     for host in 1..=hosts {
         if rng.bool() {
@@ -76,7 +76,7 @@ struct Client {
     life: u32,
     over: bool,
     output: lab::Output,
-    /// What its command does after it, and how much later.
+    /// The next arrival of its command, and the wait before it.
     next: Option<(u64, usize)>,
 }
 
@@ -157,7 +157,7 @@ impl MeetingSweep {
             self.meetings.up_from = up + RECONNECT_MAX;
         }
         if kind == Kind::Calm {
-            // So that nobody takes longer than a second to answer a check.
+            // So that no member takes longer than a second to answer a check.
             let (least, most) = &mut self.world.network.weather.latency;
             (*least, *most) = ((*least).min(2 * MILLISECOND), (*most).min(20 * MILLISECOND));
         }
@@ -180,7 +180,7 @@ impl MeetingSweep {
             self.room_fault(kind, rng);
         }
         if place == Place::Room && kind != Kind::Calm {
-            // Whatever a crowd of strangers makes the controller forget, nobody's verdict is among it.
+            // A crowd of strangers makes the controller forget members, but never the verdict of one.
             let stranger = PasserBy::add(&mut self.world, CONTROLLER, FAULTS_UNTIL);
             self.world.fault_at(rng.u64(0..FAULTS_UNTIL / 2), Fault::Start(stranger));
         }
@@ -211,7 +211,7 @@ impl MeetingSweep {
                 world.fault_at(at + rng.u64(SECOND..60 * SECOND), Fault::Heal(CONTROLLER, host));
             }
             (_, 9) if self.meetings.lasting && rng.bool() => {
-                // It ends at once when it cannot write, and whoever watches over it starts it again and again.
+                // It exits at once if it cannot write, and a service manager restarts it again and again.
                 let lasts = rng.u64(0..8 * SECOND);
                 world.fault_at(at, Fault::DiskFull(CONTROLLER, true));
                 world.fault_at(at + lasts, Fault::DiskFull(CONTROLLER, false));
@@ -258,7 +258,7 @@ impl MeetingSweep {
         Ok(MeetingsSeen { steps, drops, ..self.meetings.seen })
     }
 
-    /// The entries that are barriers and syncs themselves exited as the controller told their slaves.
+    /// Entries that are barriers or syncs themselves exited with the verdict that the controller sent.
     fn entries_are_true(&mut self, test: &Test) -> Result<(), String> {
         let whole = |slave: &str| {
             self.checks.events.iter().any(|event| event["event"] == "stopped" && event["slave"] == *slave)
@@ -289,7 +289,7 @@ impl MeetingSweep {
                 return Err(format!("{entry:?} of {slave} is judged wrong: {event}"));
             }
             let output = self.world.hosts[CONTROLLER].disk.get(format!("{RESULTS}/{slave}/{name}.out"));
-            // A slave whose disk was full has not kept its map.
+            // A slave with a full disk has not stored its map.
             let kept = !self.checks.disk_failed && self.world.hosts[node].disk.failures == 0;
             let output = output.or(Some(b"")).filter(|_| whole(slave) && kept);
             let life = Life { node, nr: 1 };
@@ -310,14 +310,15 @@ impl MeetingSweep {
             self.world.said.clear();
             let received = std::mem::take(&mut self.world.received);
             self.meetings.after_step(&self.world, CONTROLLER, &said, &received, &self.checks.events)?;
-            self.nobody_serves_for_ever()?;
+            self.servers_stop()?;
             self.clients_end()?;
         }
         Ok(())
     }
 
-    /// Whoever serves a room and has its verdict does so no longer than it may, whether or not the others have theirs.
-    fn nobody_serves_for_ever(&self) -> Result<(), String> {
+    /// A member that serves a room and has its verdict stops after a limited time, whether or not the others have
+    /// theirs.
+    fn servers_stop(&self) -> Result<(), String> {
         let node = &self.world.nodes[CONTROLLER];
         if !self.meetings.served || node.machine.is_none() || node.paused {
             return Ok(());
@@ -351,13 +352,13 @@ impl MeetingSweep {
             let life = self.world.life_of(client.node);
             match node.exit {
                 None | Some(130) => self.meetings.died(now, life, serial),
-                Some(code) => self.meetings.client_is_told(now, life, serial, code, &client.output.borrow())?,
+                Some(code) => self.meetings.client_exited(now, life, serial, code, &client.output.borrow())?,
             }
             if let Some((wait, next)) = client.next.filter(|_| node.exit.is_some()) {
                 self.world.fault_at(now + wait * MILLISECOND, Fault::Start(next));
             }
         }
-        // Nobody else looks at it.
+        // It is not shared.
         self.world.exited.clear();
         Ok(())
     }

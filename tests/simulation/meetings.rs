@@ -1,4 +1,5 @@
-//! The seeds of meetings. `ARETE_SEEDS=N` runs so many, `ARETE_MEETING_SEED=S` replays one and prints its trace.
+//! The seeds of meetings. `ARETE_SEEDS=N` runs N of each kind, `ARETE_MEETING_SEED=S` replays one and prints its
+//! trace.
 
 use crate::meeting_seen::MeetingsSeen;
 use crate::meeting_sweep::{MeetingSweep, Place, SERVED, kind_of};
@@ -6,7 +7,7 @@ use crate::seeds::{self, Trial, seeds_or};
 use crate::sweep::Kind;
 use crate::world::World;
 
-/// How many seeds a plain `cargo test` runs.
+/// The usual number of seeds.
 const SEEDS: u64 = 2_000;
 
 impl Trial for MeetingSweep {
@@ -43,7 +44,7 @@ fn sweep(place: Place, kind: Kind) -> Option<MeetingsSeen> {
     (seeds >= SEEDS).then_some(seen)
 }
 
-/// Whether rounds have ended in every way, and what is rare has come about.
+/// Checks that rounds have ended in every way, and that rare things have happened.
 fn has_seen_all(seen: &MeetingsSeen) -> bool {
     let kinds = [seen.released, seen.timed_out, seen.aborted, seen.lost, seen.disagreed, seen.refused, seen.maps];
     kinds.into_iter().chain([seen.late, seen.surplus, seen.harmonized]).all(|count| count > 0)
@@ -87,9 +88,9 @@ fn clients_in_a_room_get_one_verdict_while_they_and_the_controller_die() {
 }
 
 #[test]
-fn whoever_serves_a_room_leaves_when_all_have_their_verdict() {
+fn a_serving_member_leaves_when_all_have_their_verdict() {
     let Some(seen) = sweep(Place::Served, Kind::Calm) else { return };
-    // But for who had little time on a slow network, none went without a verdict: each is checked for itself.
+    // Only members with a short time on a slow network went without a verdict. Each is checked on its own.
     assert!(seen.drops == 0 && seen.unheard <= seen.timed_out / 100, "{seen:?}");
     let kinds = [seen.released, seen.timed_out, seen.aborted, seen.lost, seen.maps, seen.harmonized];
     assert!(kinds.iter().all(|count| *count > 0), "{seen:?}");

@@ -1,4 +1,4 @@
-//! Connections: two streams of bytes, each cut anywhere, late, stalled by a partition, or lost with any prefix arrived.
+//! Connections: two streams of bytes. Each is cut anywhere, delayed, stalled by a partition, or lost after any prefix.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,20 +9,20 @@ use super::datagrams::{DatagramCounts, DatagramWeather};
 use super::node::{Early, Life, Queued};
 use super::{Event, World, trace_line};
 
-/// How long a connect is tried against a host that does not answer, in microseconds.
+/// The time for which a connect to a silent host is tried, in microseconds.
 const CONNECT_TIMEOUT: u64 = 10_000_000;
-/// How often it is tried in that time.
+/// The interval between two attempts in that time, in microseconds.
 const SYN_AGAIN: u64 = 1_000_000;
 
-/// How much longer a segment takes that is held up.
+/// The additional delay of a slow segment, as a factor.
 const SPIKE: u64 = 20;
 
-/// How long bytes take on their own host, in microseconds.
+/// The time of bytes on their own host, in microseconds.
 pub const LOCAL_LATENCY: std::ops::RangeInclusive<u64> = 20..=500;
 
 pub type LinkId = u64;
 
-/// Who holds one end of a connection.
+/// The owner of one end of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Holder {
     Node(Life, ConnId),
@@ -30,7 +30,7 @@ pub enum Holder {
     Stranger(usize),
 }
 
-/// A peer that speaks what a scenario makes it say.
+/// A peer that a scenario plays.
 #[derive(Default)]
 pub struct Stranger {
     pub link: Option<LinkId>,
@@ -43,7 +43,7 @@ pub enum Segment {
     End(String),
 }
 
-/// One end, and what is on its way to it.
+/// One end, and the bytes on their way to it.
 pub struct Side {
     holder: Option<Holder>,
     host: usize,
@@ -51,7 +51,7 @@ pub struct Side {
     last_arrival: u64,
     /// Nothing that the other end sends from now on arrives.
     cut: bool,
-    /// This end has not heard of the cut; it will when it sends.
+    /// This end does not know of the cut until it sends.
     reset_on_send: bool,
 }
 
@@ -62,25 +62,25 @@ pub struct Link {
 /// How the network behaves.
 #[derive(Clone, Debug)]
 pub struct Weather {
-    /// One way, in microseconds.
+    /// The latency one way, in microseconds.
     pub latency: (u64, u64),
-    /// One segment in so many takes twenty times as long.
+    /// One segment in this number takes twenty times as long.
     pub spike_one_in: u32,
     /// Streams are cut into random pieces.
     pub cut: bool,
-    /// One send in so many breaks its connection. 0: never.
+    /// One send in this number breaks its connection. 0: never.
     pub drop_one_in: u32,
     /// The send between hosts that breaks its connection, counted from the first.
     pub drop_at: Option<u64>,
 }
 
 impl Weather {
-    /// How long bytes take one way at most, but for the delay between their hosts, in microseconds.
+    /// The longest time of bytes one way without the delay between their hosts, in microseconds.
     pub fn slowest(&self) -> u64 {
         self.latency.1 * if self.spike_one_in > 0 { SPIKE } else { 1 }
     }
 
-    /// Nothing is much later than the rest.
+    /// Returns whether no segment is much slower than the others.
     pub fn is_even(&self) -> bool {
         self.spike_one_in == 0 && self.latency.1 < 1_000
     }
@@ -100,13 +100,13 @@ pub struct Network {
     links: BTreeMap<LinkId, Link>,
     next_link: LinkId,
     partitions: BTreeSet<(usize, usize)>,
-    /// How much longer than the weather says it takes from one host to another, in microseconds. The way back may differ.
+    /// The delay from one host to another in addition to the weather, in microseconds. The way back may differ.
     pub delays: BTreeMap<(usize, usize), u64>,
     pub strangers: Vec<Stranger>,
     next_port: u16,
-    /// How many connections broke.
+    /// The number of broken connections.
     pub drops: u64,
-    /// How many sends there were between hosts.
+    /// The number of sends between hosts.
     pub sends: u64,
 }
 
@@ -115,7 +115,7 @@ impl Network {
         self.partitions.contains(&(a.min(b), a.max(b)))
     }
 
-    /// How much longer than the weather says it takes from one host to another, in microseconds.
+    /// Sets the delay from one host to another in addition to the weather, in microseconds.
     pub fn delay(&self, from: usize, to: usize) -> u64 {
         self.delays.get(&(from, to)).copied().unwrap_or(0)
     }
@@ -153,7 +153,7 @@ pub fn address_of(host: usize, port: u16) -> SocketAddr {
     (Ipv4Addr::new(10, 0, (host / 250) as u8, (host % 250) as u8 + 1), port).into()
 }
 
-/// A port of a host, by the host's address.
+/// The address of a port of a host.
 pub fn at_host(host: usize, port: u16) -> Address {
     Address::Inet(address_of(host, port).to_string())
 }
@@ -165,15 +165,15 @@ fn inet(address: &Address) -> Option<SocketAddr> {
     }
 }
 
-/// Whether who listens on a host at `address` can be reached at `to`: by the same name, or by the host's address if it
-/// listens at all of them.
+/// Returns whether a listener at `address` on a host can be reached at `to`: by the same name, or by the host's
+/// address if it listens at all of them.
 fn listens(host: usize, address: &Address, to: &Address) -> bool {
     address == to
         || inet(address).is_some_and(|own| own.ip().is_unspecified() && inet(to) == Some(address_of(host, own.port())))
 }
 
 impl World {
-    /// How long the next bytes take from one host to another.
+    /// The time of the next bytes from one host to another.
     fn latency(&mut self, from: usize, to: usize) -> u64 {
         let (least, most) = self.network.weather.latency;
         let plain = self.rng.u64(least..=most);
@@ -185,7 +185,7 @@ impl World {
         self.network.partitioned(link.sides[0].host, link.sides[1].host)
     }
 
-    /// The life of the node at the other end of a connection, as long as both hold it.
+    /// The life of the node at the other end of a connection, while both ends are open.
     pub fn peer_of(&self, life: Life, conn: ConnId) -> Option<Life> {
         let (link, side) = (*self.nodes[life.node].conns.get(&conn)?)?;
         match self.network.links.get(&link)?.sides[1 - side].holder? {
@@ -240,7 +240,7 @@ impl World {
         self.fail_connect(life, conn, "Connection refused (os error 111)");
     }
 
-    /// A connection cannot be made; a machine that has closed it hears nothing of that.
+    /// A connection cannot be made. A machine that has closed it gets no input.
     fn fail_connect(&mut self, life: Life, conn: ConnId, why: &str) {
         match self.nodes[life.node].early.remove(&conn) {
             Some(Early { closed: Some(_), .. }) => drop(self.nodes[life.node].conns.remove(&conn)),
@@ -261,7 +261,7 @@ impl World {
         address_of(host, self.network.next_port)
     }
 
-    /// The live node that listens there.
+    /// The live node that listens at the address.
     fn listener(&self, to: &Address, from_host: usize) -> Option<(usize, ListenerId)> {
         self.nodes.iter().enumerate().filter(|(_, node)| node.machine.is_some()).find_map(|(id, node)| {
             let listener = node.listeners.iter().position(|address| listens(node.host, address, to))?;
@@ -294,13 +294,13 @@ impl World {
         id
     }
 
-    /// A process connects to a socket of its own host; that is instantaneous.
+    /// A process connects to a socket of its own host, which takes no time.
     pub fn connect_process(&mut self, pid: u32, host: usize, to: &Address) -> Option<LinkId> {
         let (target, listener) = self.listener(to, host)?;
         Some(self.new_link(Holder::Process(pid), host, target, listener, true))
     }
 
-    /// A stranger connects from `host`; `None` when nobody listens there.
+    /// Connects a stranger from `host`. Returns `None` if no node listens at the address.
     pub fn connect_stranger(&mut self, host: usize, to: &Address) -> Option<usize> {
         let (target, listener) = self.listener(to, host)?;
         let id = self.network.strangers.len();
@@ -379,7 +379,7 @@ impl World {
         self.schedule(at, Event::Arrive { link: id, side: to });
     }
 
-    /// What is due at one end of a link arrives there, unless the link is stalled.
+    /// Delivers the bytes that are due at one end of a link, unless the link is stalled.
     pub fn arrive(&mut self, id: LinkId, side: usize) {
         loop {
             let Some(link) = self.network.links.get(&id) else { return };
@@ -431,7 +431,7 @@ impl World {
         }
     }
 
-    /// One end closes in good order: what it has sent before arrives.
+    /// One end closes its connection in order: everything that it has sent arrives.
     pub fn close_side(&mut self, id: LinkId, side: usize) {
         let Some(link) = self.network.links.get_mut(&id) else { return };
         link.sides[side].holder = None;
@@ -442,7 +442,7 @@ impl World {
         self.forget_if_over(id);
     }
 
-    /// One end's process has died: any prefix of what it sent arrives, then a reset.
+    /// The process of one end has died: a prefix of its bytes arrives, then a reset.
     pub fn abandon_side(&mut self, id: LinkId, side: usize) {
         let Some(link) = self.network.links.get_mut(&id) else { return };
         link.sides[side].holder = None;
@@ -454,7 +454,7 @@ impl World {
         self.forget_if_over(id);
     }
 
-    /// Any prefix of what is on its way to `side` will arrive.
+    /// Only a prefix of the bytes on their way to `side` arrives.
     fn lose_tail(&mut self, id: LinkId, side: usize) {
         let link = self.network.links.get_mut(&id).expect("the caller has looked");
         let incoming = &mut link.sides[side].incoming;
@@ -467,7 +467,7 @@ impl World {
         link.sides[side].cut = true;
     }
 
-    /// The connection breaks. Each end hears of it at a time of its own, or only when it sends, or never.
+    /// Breaks the connection. Each end learns of it at its own time, or only when it sends, or never.
     pub fn drop_link(&mut self, id: LinkId) {
         if !self.network.links.contains_key(&id) {
             return;

@@ -1,4 +1,4 @@
-//! A process of arete: a machine, its clock, its inputs, and the driver that does what it says.
+//! A process of arete: a machine, its clock, its inputs, and the driver that performs its effects.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -14,15 +14,15 @@ use super::disk::{Disk, is_write, one_write_a_file, tear};
 use super::network::LinkId;
 use super::{Event, World, trace_line};
 
-/// How often a machine may want a deadline at one instant before we say that it spins.
+/// The number of deadlines at one instant after which a machine counts as spinning.
 const SPIN: u32 = 1_000;
-/// How much a clock may be wrong, in parts per million.
+/// The largest error of a clock, in parts per million.
 const DRIFT_MAX: i64 = 50;
-/// What the wall clock says when a world begins, in microseconds.
+/// The wall clock at the beginning of a world, in microseconds.
 const EPOCH: u64 = 1_700_000_000_000_000;
-/// How long a connection that its machine has closed is still tried, in microseconds.
+/// The time for which a connection that its machine has closed is still tried, in microseconds.
 const LINGER: u64 = 2_000_000;
-/// How many files a page names at most, so that there are several.
+/// The most files in one page, so that there are several pages.
 const PAGE_MOST: usize = 7;
 
 /// One life of a node: it may crash and start again.
@@ -32,15 +32,15 @@ pub struct Life {
     pub nr: u32,
 }
 
-/// What a machine is told of its birth.
+/// The facts that a machine gets when it is created.
 pub struct Birth<'a> {
     /// 1 for the first life.
     pub nr: u32,
     pub pid: u32,
     pub seed: u64,
-    /// The boot of its system that its clock counts from.
+    /// The boot of its system. Its clock counts from the boot.
     pub boot: String,
-    /// What its clock lacks to the wall clock.
+    /// The difference between the wall clock and its clock.
     pub wall_offset: i64,
     /// The files of its host.
     pub disk: &'a mut Disk,
@@ -48,7 +48,7 @@ pub struct Birth<'a> {
 
 type Maker = Rc<dyn Fn(&mut Birth<'_>) -> Box<dyn Machine>>;
 
-/// A clock that never goes back, with an origin and a rate of its own.
+/// A clock that never goes back, with its own origin and rate.
 #[derive(Default)]
 pub struct Clock {
     origin: u64,
@@ -134,11 +134,11 @@ impl Queued {
     }
 }
 
-/// What a machine has done with a connection that does not stand yet.
+/// The actions of a machine on a connection that is not established yet.
 #[derive(Default)]
 pub struct Early {
     pub bytes: Vec<Bytes>,
-    /// It has closed it, and what waits is tried to be sent until then.
+    /// Set if it has closed the connection: until then the queued bytes are still tried.
     pub closed: Option<u64>,
 }
 
@@ -152,14 +152,15 @@ pub struct Node {
     pub pid: u32,
     pub outbox: Outbox,
     pub clock: Clock,
-    /// One start in so many is after a reboot of its host, with another clock; the others go on with the same. 0: all are.
+    /// One start in this number follows a reboot of its host, with another clock. The others keep their clock. 0: all
+    /// follow one.
     pub reboots_one_in: u32,
     boots: u32,
     inbox: VecDeque<Queued>,
     turn_scheduled: bool,
     wake_at: Option<u64>,
     pub paused: bool,
-    /// When it went on last.
+    /// When it was last resumed.
     pub resumed_at: u64,
     pub listeners: Vec<Address>,
     /// The ports of its datagram sockets.
@@ -169,15 +170,15 @@ pub struct Node {
     /// The process groups that its children lead.
     pub children: BTreeMap<ChildId, u32>,
     failed_files: BTreeSet<PathBuf>,
-    /// It dies in the turn that comes, after its disk effects and so many others.
+    /// It dies in the next turn, after its disk effects and this number of other effects.
     pub doomed: Option<usize>,
-    /// It dies while it appends a line that contains this: what comes before the line is on the disk.
+    /// It dies while it appends a line that contains this. Everything before the line is on the disk.
     pub tears: Option<&'static [u8]>,
     pub exit: Option<u8>,
     pub printed: Vec<u8>,
 }
 
-/// Bytes that a machine was given.
+/// Bytes that a machine received.
 pub struct Received {
     pub at: u64,
     pub life: Life,
@@ -185,7 +186,7 @@ pub struct Received {
     pub bytes: Vec<u8>,
 }
 
-/// A machine's bytes on their way out: for those who check what is said.
+/// Bytes that a machine sends, for checks of the messages.
 #[derive(Clone)]
 pub struct Said {
     pub life: Life,
@@ -201,7 +202,7 @@ impl Node {
         }
     }
 
-    /// Closes a connection that does not stand yet, and for which something waits: says whether it is one.
+    /// Closes a connection that is not established and has queued bytes. Returns whether it is one.
     fn close_early(&mut self, conn: ConnId, until: u64) -> bool {
         let Some(early) = self.early.get_mut(&conn).filter(|_| self.conns.get(&conn) == Some(&None)) else {
             return false;
@@ -210,7 +211,7 @@ impl Node {
         true
     }
 
-    /// How many datagrams it has not read yet.
+    /// The number of datagrams that it has not read.
     pub fn waiting_datagrams(&self) -> usize {
         self.inbox.iter().filter(|queued| matches!(queued, Queued::Datagram { .. })).count()
     }
@@ -267,7 +268,7 @@ impl World {
         if self.nodes[id].machine.is_some() {
             return;
         }
-        self.end_former_processes(id);
+        self.end_earlier_processes(id);
         let pid = self.new_pid();
         let seed = self.rng.u64(..);
         let clock =
@@ -295,7 +296,7 @@ impl World {
         self.deliver_input(life, Queued::Begin);
     }
 
-    /// A node dies without a word. What it appended in turns that are over is kept.
+    /// Kills a node. The appends of its earlier turns are kept.
     pub fn crash(&mut self, id: usize) {
         if self.nodes[id].machine.is_none() {
             return;
@@ -306,7 +307,7 @@ impl World {
         }
     }
 
-    /// Removes the machine; gives the connections that it had.
+    /// Removes the machine. Returns the connections that it had.
     fn bury(&mut self, id: usize) -> Vec<(LinkId, usize)> {
         let life = self.life_of(id);
         let node = &mut self.nodes[id];
@@ -335,7 +336,7 @@ impl World {
         self.schedule_turn(id);
     }
 
-    /// Signals of one number become one while they wait.
+    /// Pending signals of one number become one.
     pub fn signal(&mut self, id: usize, signal: Signal) {
         let waits =
             self.nodes[id].inbox.iter().any(|queued| matches!(queued, Queued::Signal(other) if *other == signal));
@@ -351,7 +352,7 @@ impl World {
         }
         let inbox = &mut self.nodes[life.node].inbox;
         match (inbox.back_mut(), input) {
-            // What arrives before the node looks is one read.
+            // Bytes that arrive before the node reads form one read.
             (Some(Queued::Received { conn: last, bytes: held }), Queued::Received { conn, bytes }) if *last == conn => {
                 held.extend(bytes);
             }
@@ -432,7 +433,7 @@ impl World {
         let Some(machine) = node.machine.as_mut() else { return };
         let local = node.clock.local(now);
         if self.rng.u8(0..50) == 0 {
-            // One that comes too early means nothing.
+            // A deadline that comes too early is ignored.
             machine.handle(local, Input::Deadline, &mut node.outbox);
         }
         for _ in 0..SPIN {
@@ -458,7 +459,7 @@ impl World {
         }
     }
 
-    /// What a turn writes to disk is written before anything else of it is done.
+    /// The writes of a turn come before all its other effects.
     fn perform(&mut self, life: Life, effects: Vec<Effect>) {
         let (writes, mut others): (Vec<Effect>, Vec<Effect>) = effects.into_iter().partition(is_write);
         let writes = one_write_a_file(writes);
@@ -497,7 +498,7 @@ impl World {
         }
     }
 
-    /// Writes; a file that cannot be written is said to the machine, whose effects upon that are given back.
+    /// Writes the files. If one cannot be written, the machine gets an input. Returns its effects other than writes.
     fn write_all(&mut self, life: Life, writes: Vec<Effect>) -> Vec<Effect> {
         let mut others = Vec::new();
         let mut queue: VecDeque<Effect> = writes.into();
@@ -583,7 +584,7 @@ impl World {
             Effect::Print { bytes, .. } => self.nodes[id].printed.extend(bytes),
             Effect::Exit { code } => self.exit(life, code),
             Effect::Datagram { socket, to, bytes } => self.send_datagram(life, socket, to, bytes),
-            // It was done before anything else of its turn.
+            // It was done before all other effects of its turn.
             Effect::Halt { .. } | Effect::Status(_) => {}
             Effect::Append { .. } | Effect::WriteAt { .. } | Effect::Persist { .. } => {}
             Effect::Install { .. } | Effect::MakeDir { .. } => {}
@@ -598,7 +599,7 @@ impl World {
         }
     }
 
-    /// A machine ends at once: of its last turn, only what it printed is done.
+    /// A machine ends at once: only the output of its last turn is performed.
     fn halt(&mut self, life: Life, effects: impl Iterator<Item = Effect>, code: u8) {
         for effect in effects.filter(|effect| matches!(effect, Effect::Print { .. })) {
             self.do_effect(life, effect);
@@ -665,7 +666,7 @@ impl World {
     }
 }
 
-/// Where a turn halts, and with which exit code.
+/// Where a turn stops, and with which exit code.
 fn halt(effects: &[Effect]) -> Option<(usize, u8)> {
     effects.iter().enumerate().find_map(|(at, effect)| match effect {
         Effect::Halt { code } => Some((at, *code)),

@@ -1,4 +1,4 @@
-//! A stranger that joins a room again and again, each time as somebody else, and says nothing.
+//! A stranger that joins a room again and again, each time with another name, and sends nothing.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use arete::wire::{Message, PROTOCOL};
 use crate::lab::{ROOM, controller_address};
 use crate::world::World;
 
-/// How often it comes.
+/// The interval of its joins.
 const EVERY: Duration = Duration::from_millis(150);
 
 pub struct PasserBy {
     to: Address,
     room: String,
-    /// Makes its names those of this life alone.
+    /// Makes its names differ from those of other lives.
     seed: u64,
     count: u64,
     next: Option<Time>,
     conn: Option<ConnId>,
-    /// It comes no more then.
+    /// When it stops.
     until: Time,
 }
 
@@ -29,7 +29,7 @@ impl PasserBy {
         PasserBy { to, room: room.to_owned(), seed, count: 0, next: None, conn: None, until }
     }
 
-    /// Comes to the clients' room until then.
+    /// Adds a stranger that joins the clients' room until then.
     pub fn add(world: &mut World, host: usize, until: u64) -> usize {
         world.add_node("passer-by", host, vec![], move |birth| {
             Box::new(PasserBy::new(controller_address(), ROOM, birth.seed, Time::from_micros(until)))

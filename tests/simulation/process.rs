@@ -1,23 +1,23 @@
 //! The processes that a slave starts: a virtual shell with a tiny language, groups, daemons and signals.
 //!
-//! A command is steps separated by `;`:
+//! A command consists of steps, separated by `;`:
 //!
 //! | step | what it does |
 //! | --- | --- |
 //! | `mark NAME` | calls this run of the command NAME in the ledger |
-//! | `sleep MS`, `forever` | time passes |
+//! | `sleep MS`, `forever` | waits |
 //! | `out TEXT`, `err TEXT`, `flood BYTES` | writes a line, or many bytes, to its output |
 //! | `poke [ENTRY]`, `notify TRIGGER`, `wait TRIGGER` | asks its slave, and waits for the answer |
-//! | `barrier NAME KEY=VALUE ...`, `sync NAME KEY=VALUE ...` | meets others: see [`Meet`]; a sync's map goes to its output |
+//! | `barrier NAME KEY=VALUE ...`, `sync NAME KEY=VALUE ...` | meets others: see [`Meet`]; prints the map of a sync |
 //! | `ready HOW` | becomes ready: `listens PORT`, `logs`, `touches`, `asks` its slave, or `notifies` it |
 //! | `have FILE` | ends with status 1 if there is no such file in its directory |
 //! | `must` | ends with the status of the last barrier or sync if that was not 0 |
-//! | `ignore`, `linger MS` | what SIGTERM does: nothing, or an orderly exit after a while |
-//! | `child`, `daemon`, `stubborn` | leaves a process behind: in its group, in a session of its own, deaf to SIGTERM |
+//! | `ignore`, `linger MS` | chooses the effect of SIGTERM: none, or an orderly exit after a while |
+//! | `child`, `daemon`, `stubborn` | leaves a process behind: in its group, in a session of its own, ignoring SIGTERM |
 //! | `write FILE BYTES`, `cat FILE` | a file in its directory |
 //! | `kill [-SIGNAL] PID` | sends a signal |
 //! | `append TEXT` | writes its standard input, and TEXT after it, to its output |
-//! | `slow MS`, `fail` | time passes; ends with status 1 |
+//! | `slow MS`, `fail` | waits; ends with status 1 |
 //! | `exit CODE`, `die SIGNAL` | ends |
 
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ use super::network::LinkId;
 use super::node::{Life, Queued};
 use super::{Event, World, trace_line};
 
-/// What happened in the virtual processes, as somebody who sees everything would tell it.
+/// The events in the virtual processes, as an observer sees them who knows everything.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fact {
     Started {
@@ -42,7 +42,7 @@ pub enum Fact {
         stdout: PathBuf,
         stderr: PathBuf,
     },
-    /// A command was started with something on its standard input.
+    /// A command was started with data on its standard input.
     Work {
         at: u64,
         pid: u32,
@@ -72,7 +72,7 @@ pub enum Fact {
         ask: Ask,
         answer: Result<Option<u64>, String>,
     },
-    /// A command became ready, whoever knows that.
+    /// A command became ready, whether or not a slave knows it.
     IsReady {
         at: u64,
         pid: u32,
@@ -89,7 +89,7 @@ pub enum Fact {
     },
 }
 
-/// What the environment of a command says about the token that it works under.
+/// The token of a command, from its environment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Token {
     pub epoch: Option<String>,
@@ -116,7 +116,7 @@ enum OnTerm {
 pub struct Process {
     pub host: usize,
     pub group: u32,
-    /// The life of the slave that it descends from.
+    /// The life of the slave that started it or its ancestor.
     pub life: Life,
     child: Option<ChildId>,
     pub mark: String,
@@ -128,30 +128,30 @@ pub struct Process {
     cwd: PathBuf,
     socket: Option<PathBuf>,
     pub notify_socket: Option<PathBuf>,
-    /// Which run of which entry it is.
+    /// The entry and the number of the run that it belongs to.
     run: Option<(String, u32)>,
-    /// Where it listens.
+    /// The ports on which it listens.
     pub port: Option<u16>,
     dies_with_parent: bool,
     on_term: OnTerm,
-    /// Older events about going on mean nothing.
+    /// Older events that would continue it are ignored.
     token: u64,
     asking: Option<(LinkId, Ask)>,
     heard: Vec<u8>,
-    /// The map of a sync, until its verdict comes.
+    /// The map of a sync, until its verdict arrives.
     map: Option<Vec<u8>>,
     /// The exit status of the last barrier or sync.
     status: u8,
 }
 
 impl Process {
-    /// It removes a directory for a slave; it is no part of a run.
+    /// It removes a directory for a slave, and does not belong to a run.
     pub fn is_removal(&self) -> bool {
         self.steps.first().is_some_and(|step| step.starts_with("rm "))
     }
 }
 
-/// The bytes that `flood` writes: no two pieces of it are alike.
+/// The output of `flood`. Its parts all differ.
 pub fn flood(count: usize) -> Vec<u8> {
     (0..count).map(|index| (index.wrapping_mul(2_654_435_761) >> 11) as u8).collect()
 }
@@ -173,7 +173,7 @@ impl World {
         self.last_pid
     }
 
-    /// A slave starts a process, as the leader of a group of its own.
+    /// A slave starts a process, as the leader of a new group.
     pub fn start_process(&mut self, life: Life, child: ChildId, command: Command) -> u32 {
         let pid = self.new_pid();
         let host = self.nodes[life.node].host;
@@ -224,7 +224,7 @@ impl World {
         self.schedule(self.now + micros + jitter, Event::Step { pid, token });
     }
 
-    /// A process goes on with its steps until one takes time.
+    /// A process executes its steps until one takes time.
     pub fn run_process(&mut self, pid: u32, token: u64) {
         loop {
             let Some(process) = self.processes.get_mut(&pid) else { return };
@@ -347,7 +347,7 @@ impl World {
         }
     }
 
-    /// Leaves a process behind, which does this.
+    /// Leaves a process behind that does this.
     fn fork(&mut self, pid: u32, how: &str, steps: Vec<String>) {
         let new = self.new_pid();
         let parent = &self.processes[&pid];
@@ -454,7 +454,7 @@ impl World {
         }
     }
 
-    /// A command whose barrier or sync is over goes on, whatever became of it.
+    /// A command continues after its barrier or sync, whatever the result.
     fn met(&mut self, pid: u32, meet: Meet, end: meet::End) {
         trace_line!(self, "pid {pid}: {} ends with {end:?}", meet.name);
         let process = self.processes.get_mut(&pid).expect("it runs");
@@ -474,7 +474,7 @@ impl World {
         }
     }
 
-    /// A command whose request failed goes on: the next step may be the one that a test wants.
+    /// A command continues after a failed request, because a test may depend on the next step.
     fn answer(&mut self, pid: u32, ask: Ask, answer: Result<Option<u64>, String>) {
         trace_line!(self, "pid {pid}: {ask:?} is answered {answer:?}");
         let life = self.processes[&pid].life;
@@ -494,7 +494,7 @@ impl World {
         }
     }
 
-    /// A signal reaches a process.
+    /// A process receives a signal.
     pub fn strike(&mut self, pid: u32, signal: Signal) {
         let Some(process) = self.processes.get_mut(&pid) else { return };
         match (signal, process.on_term) {
@@ -512,7 +512,7 @@ impl World {
     }
 
     fn strike_later(&mut self, pid: u32, signal: Signal) {
-        // A kill takes effect before the call returns, as near as makes no difference.
+        // A kill takes effect before the call returns, which is nearly exact.
         if signal == Signal::KILL {
             return self.strike(pid, signal);
         }
@@ -536,14 +536,14 @@ impl World {
         self.deliver_input(life, Queued::Swept { left });
     }
 
-    /// What the command line does before a slave's machine runs: ends what a former process of it left.
-    pub fn end_former_processes(&mut self, node: usize) {
+    /// As the command line does before a slave's machine runs: ends the processes that an earlier slave has left.
+    pub fn end_earlier_processes(&mut self, node: usize) {
         for pid in self.pids_where(|process| process.life.node == node) {
             self.end_process(pid, Exit::Signal(Signal::KILL));
         }
     }
 
-    /// A slave is gone; its processes go on without it.
+    /// A slave has died. Its processes continue.
     pub fn parent_died(&mut self, life: Life) {
         for pid in self.pids_where(|process| process.life == life && process.dies_with_parent) {
             self.strike_later(pid, Signal::TERM);

@@ -1,4 +1,4 @@
-//! How processes become ready, and how their slaves find out: ports, sockets at which they can speak, files.
+//! How processes become ready, and how their slaves notice: ports, control sockets, files.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::node::{Life, Queued};
 use super::process::{Ask, Fact};
 
 impl World {
-    /// A slave tries a port of its host.
+    /// A slave tries to connect to a port of its host.
     pub fn probe(&mut self, life: Life, probe: ProbeId, to: &str) {
         let port = to.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("HOST:PORT");
         let host = self.nodes[life.node].host;
@@ -26,7 +26,7 @@ impl World {
         self.ears.retain(|(of, _), other| *of != life || *other != ear);
     }
 
-    /// A process becomes ready, in one of the ways in which that can be known.
+    /// A process becomes ready, in one of the ways that a slave can notice.
     pub fn becomes_ready(&mut self, pid: u32, how: &str) {
         let (word, rest) = how.split_once(' ').unwrap_or((how, ""));
         let process = self.processes.get_mut(&pid).expect("it runs");

@@ -1,4 +1,4 @@
-//! What must hold in a ring at every step, and in the end.
+//! The conditions in a ring after every step, and at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::ring_plan::{Mode, Plan};
 use crate::world::World;
 use crate::world::process::{Fact, Token};
 
-/// How long a killed step may take to be gone after its node has gone on, in microseconds.
+/// The most time until a killed step has ended after its node was resumed, in microseconds.
 const KILL_WITHIN: u64 = 5_000;
 
 /// A step that was started.
@@ -22,14 +22,14 @@ pub struct Step {
     pub input: Vec<u8>,
 }
 
-/// What was seen of a ring.
+/// The state of a ring up to now.
 #[derive(Default)]
 pub struct Checks {
     facts: usize,
     pub steps: Vec<Step>,
     running: BTreeSet<u32>,
     by_pid: BTreeMap<u32, usize>,
-    /// When a token was last wanted.
+    /// When a token was last requested.
     generated_at: u64,
     pub generated: u64,
 }
@@ -40,7 +40,7 @@ fn fence(token: &Token) -> Fence {
 }
 
 impl Checks {
-    /// Looks at what has happened since the last look.
+    /// Reads the events since the last call.
     pub fn look(&mut self, world: &mut World, plan: &Plan) -> Result<(), String> {
         let new: Vec<Fact> = world.ledger[self.facts..].to_vec();
         self.facts = world.ledger.len();
@@ -64,9 +64,10 @@ impl Checks {
         Ok(())
     }
 
-    /// With a majority: no step at or below one that has started, on no older data, and while no other works.
+    /// With a majority: no step has a token at or below that of a started one, or older data, and no two work at the
+    /// same time.
     fn may_start(&self, world: &World, step: &Step) -> Result<(), String> {
-        // Each step has been held against the one before it, so that one stands for all.
+        // Each step was compared with the one before it, so the last one is sufficient.
         if let Some(last) = self.steps.last() {
             if last.fence >= step.fence {
                 return Err(format!("step {} starts after step {}", step.fence, last.fence));
@@ -95,7 +96,7 @@ impl Checks {
         }
     }
 
-    /// After the faults have stopped and the ring has had its time: one token goes round, and everybody has it in turn.
+    /// After the faults have stopped and the ring has had its time: one token passes all nodes in turn.
     pub fn one_token(&self, from: u64, plan: &Plan) -> Result<(), String> {
         if self.generated_at >= from {
             return Err("a token is made although one goes round".to_owned());
@@ -118,7 +119,7 @@ impl Checks {
         self.in_order(&steps, plan)
     }
 
-    /// The token goes round in the order of ids.
+    /// The token passes the nodes in the order of their ids.
     fn in_order(&self, steps: &[&Step], plan: &Plan) -> Result<(), String> {
         for pair in steps.windows(2) {
             if pair[1].node != (pair[0].node + 1) % plan.nodes {
@@ -134,7 +135,7 @@ impl Checks {
     }
 }
 
-/// What all seeds have shown, so that a sweep in which nothing happens is noticed.
+/// The totals of all seeds, so that a sweep in which nothing happens fails.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct RingSeen {
     pub rings: u64,

@@ -1,4 +1,4 @@
-//! What happens to a ring in a seed: how many nodes, in which mode, and which faults when.
+//! The plan of a ring's seed: the number of nodes, the mode, and the faults with their times.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -12,19 +12,19 @@ use fastrand::Rng;
 use crate::world::network::address_of;
 use crate::world::{Fault, SECOND, World};
 
-/// For so long things break, in microseconds.
+/// The time in which faults happen, in microseconds.
 pub const BREAKING: u64 = 60 * SECOND;
 
-/// What is promised to a ring.
+/// The promises to a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mode {
-    /// One owner, whatever happens.
+    /// One owner, in spite of all faults.
     Members,
     /// The same, with a key.
     Sealed,
-    /// In the end one token.
+    /// One token in the end.
     Plain,
-    /// The same, as the original speaks.
+    /// The same, with the protocol of the original.
     Compat,
 }
 
@@ -45,7 +45,7 @@ pub struct Plan {
     pub key: bool,
     pub state: bool,
     pub periods: Periods,
-    /// How long a work step takes, in milliseconds.
+    /// The duration of a work step, in milliseconds.
     pub step: u64,
     pub faults: Vec<(u64, Fault)>,
 }
@@ -69,7 +69,7 @@ impl Plan {
             key: mode == Mode::Sealed || mode == Mode::Plain && rng.u8(0..4) == 0,
             state: mode.has_majority() || rng.bool(),
             periods,
-            // Long ones run on while others elect.
+            // Long ones continue while others elect.
             step: match rng.u8(0..4) {
                 0 | 1 => rng.u64(100..300),
                 2 => rng.u64(200..4_000),
@@ -83,7 +83,7 @@ impl Plan {
         plan
     }
 
-    /// A ring in which nothing breaks by itself, with the periods of the original.
+    /// A ring without random faults, with the periods of the original.
     pub fn steady(mode: Mode, nodes: usize) -> Plan {
         Plan { mode, nodes, key: false, state: true, periods: Periods::default(), step: 100, faults: Vec::new() }
     }
@@ -94,7 +94,7 @@ impl Plan {
         let node = rng.usize(0..self.nodes);
         match rng.u8(0..13) {
             12 => {
-                // A power cut: only what was written down is left.
+                // A power cut: only the stored state remains.
                 for node in 0..self.nodes {
                     let (spared, back) = (rng.u8(0..4) == 0, from + rng.u64(0..2 * SECOND));
                     if !spared {
@@ -108,7 +108,7 @@ impl Plan {
             }
             3..=5 => self.faults.extend([(from, Fault::Pause(node)), (until, Fault::Resume(node))]),
             6..=8 => {
-                // Two sides, or cuts here and there: then some hear both of two that do not hear each other.
+                // Two sides, or random cuts: then some nodes hear two others that do not hear each other.
                 let (sides, side) = (rng.bool(), (0..self.nodes).map(|_| rng.bool()).collect::<Vec<_>>());
                 for a in 0..self.nodes {
                     for b in a + 1..self.nodes {
@@ -127,7 +127,7 @@ impl Plan {
         }
     }
 
-    /// A world with this ring in it, whose nodes have started.
+    /// A world with this ring. Its nodes have started.
     pub fn world(&self, seed: u64) -> World {
         let mut world = World::new(seed, self.nodes);
         if self.faults.is_empty() {
@@ -179,13 +179,14 @@ impl Plan {
         }
     }
 
-    /// For how long after the last fault it may take until everybody is in rotation, in microseconds: one recovery at
-    /// most twice over, and two rounds.
+    /// The limit on the time after the last fault until all nodes are in rotation, in microseconds: one recovery at
+    /// most twice, and two rounds.
     pub fn patience(&self) -> u64 {
         let Periods { waiter, answer, generating, hold, ask, .. } = self.periods;
         let recovery = (waiter + answer + generating + ask * 4).as_micros() as u64;
         let hop = hold.as_micros() as u64 + self.step * 1_000 + SECOND / 2;
-        // Originals do not speak while they wait: one that has swallowed the token is tried again ever more seldom.
+        // Originals do not send while they wait, so a node that has swallowed the token is tried again after ever
+        // longer pauses.
         let again = if self.mode == Mode::Compat { 85 * SECOND } else { 0 };
         2 * recovery + hop * self.nodes as u64 * 2 + again
     }

@@ -1,4 +1,4 @@
-//! What a ring does in a certain situation, a sentence a test.
+//! Cases of a ring, with a sentence for each test.
 
 use std::net::Ipv4Addr;
 
@@ -16,7 +16,7 @@ use crate::world::{Fault, MILLISECOND, SECOND, World};
 /// All modes.
 const MODES: [Mode; 4] = [Mode::Members, Mode::Sealed, Mode::Plain, Mode::Compat];
 
-/// How long a first owner may take, in microseconds: three pings, answer and generating times.
+/// The limit on the time until the first owner, in microseconds: three pings, answer and generating times.
 const FIRST_OWNER: u64 = 6 * SECOND;
 
 struct Ring {
@@ -37,7 +37,7 @@ impl Ring {
         self.until(end, |_| false);
     }
 
-    /// Goes on until `done`, at most until `end`; whether it is.
+    /// Continues until `done`, at most until `end`. Returns whether it is done.
     fn until(&mut self, end: u64, done: impl Fn(&Ring) -> bool) -> bool {
         while self.world.now < end {
             if done(self) {
@@ -67,25 +67,25 @@ impl Ring {
         self.checks.steps.iter().filter(move |step| step.at >= at)
     }
 
-    /// Runs until a node works, and says which and since when.
+    /// Runs until a node works. Returns the node, and since when it works.
     fn next_step(&mut self, micros: u64, at: impl Fn(usize) -> bool) -> Step {
         let from = self.world.now;
-        self.expect(micros, "nobody works in time", |ring| ring.steps_since(from).any(|step| at(step.node)));
+        self.expect(micros, "no node works in time", |ring| ring.steps_since(from).any(|step| at(step.node)));
         self.steps_since(from).find(|step| at(step.node)).expect("just seen").clone()
     }
 
-    /// The state that a node has told last.
+    /// The last state in the log of a node.
     fn state(&self, node: usize) -> &str {
         let log = std::str::from_utf8(&self.world.nodes[node].printed).expect("a log is text");
         let change = log.lines().rev().find_map(|line| line.split_once(" -> "));
         change.and_then(|(_, to)| to.split(':').next()).unwrap_or("seeker")
     }
 
-    fn has_told(&self, node: usize, text: &str) -> bool {
+    fn has_logged(&self, node: usize, text: &str) -> bool {
         std::str::from_utf8(&self.world.nodes[node].printed).is_ok_and(|log| log.contains(text))
     }
 
-    /// A datagram from a host, as if from another's address perhaps.
+    /// A datagram from a host, perhaps with the address of another one.
     fn cast(&mut self, host: usize, as_host: usize, bytes: &[u8]) {
         let to = (Ipv4Addr::BROADCAST, UDP_PORT).into();
         self.world.cast(host, address_of(as_host, 4_000), to, Bytes::from(bytes));
@@ -143,7 +143,7 @@ fn the_data_of_a_hand_over_survives_the_crash_of_either_end() {
             ring.world.happen(Fault::Crash(dead));
             ring.run(20 * SECOND);
             let later: Vec<Step> = ring.steps_since(taken.at + 1).cloned().collect();
-            assert!(later.len() > 3, "{mode:?} seed {seed}: the ring goes on");
+            assert!(later.len() > 3, "{mode:?} seed {seed}: the ring continues");
             for step in later {
                 assert!(step.input.starts_with(&taken.input), "{mode:?} seed {seed}: {step:?} is older than {taken:?}");
             }
@@ -200,7 +200,7 @@ fn an_owner_that_was_stopped_starts_nothing_with_its_old_token() {
 }
 
 #[test]
-fn of_five_the_side_of_three_goes_on_and_the_side_of_two_stops_and_says_why() {
+fn of_five_the_side_of_three_continues_and_the_side_of_two_stops_and_reports_why() {
     for seed in 0..10 {
         let mut ring = Ring::new(seed, Plan::steady(Mode::Members, 5));
         ring.run(FIRST_OWNER + seed * 1_300 * MILLISECOND);
@@ -214,11 +214,11 @@ fn of_five_the_side_of_three_goes_on_and_the_side_of_two_stops_and_says_why() {
         ring.run(7 * SECOND);
         let from = ring.world.now;
         ring.run(15 * SECOND);
-        assert!(ring.steps_since(from).count() > 3, "seed {seed}: the side of three goes on");
+        assert!(ring.steps_since(from).count() > 3, "seed {seed}: the side of three continues");
         assert!(ring.steps_since(from).all(|step| !small.contains(&step.node)), "seed {seed}: the side of two works");
         for node in small {
-            let told = ring.has_told(node, "of 5 members") && ring.has_told(node, "3 are needed");
-            assert!(told, "seed {seed}: node {node} of the side of two says why");
+            let told = ring.has_logged(node, "of 5 members") && ring.has_logged(node, "3 are needed");
+            assert!(told, "seed {seed}: node {node} of the side of two reports why");
         }
         for (a, b) in ring.world.network.partitions() {
             ring.world.happen(Fault::Heal(a, b));
@@ -244,9 +244,9 @@ fn a_step_is_killed_before_another_node_works_when_its_node_is_cut_off() {
             ring.world.happen(Fault::Partition(owner, other));
         }
         let cut = ring.world.now;
-        // That no two steps run at once is looked at with every step.
+        // Every step is checked to be the only one that runs.
         let next = ring.next_step(7 * SECOND, |node| node != owner);
-        assert!(next.at - cut > 2 * SECOND, "seed {seed}: nobody may have heard that the owner stopped");
+        assert!(next.at - cut > 2 * SECOND, "seed {seed}: the next owner worked too early");
     }
 }
 
@@ -263,14 +263,14 @@ fn a_power_cut_at_all_nodes_loses_nothing_that_a_step_was_started_on() {
         for node in 0..3 {
             ring.world.fault_at(dark + SECOND, Fault::Start(node));
         }
-        // That the data does not go back is looked at with every step.
+        // Every step is checked to have the newest data.
         ring.run(FIRST_OWNER + 4 * SECOND);
-        assert!(ring.steps_since(dark).count() > 0, "seed {seed}: the ring goes on");
+        assert!(ring.steps_since(dark).count() > 0, "seed {seed}: the ring continues");
     }
 }
 
 #[test]
-fn an_owner_that_is_told_to_go_hands_the_token_on_first() {
+fn an_owner_that_is_asked_to_leave_hands_the_token_on_first() {
     for mode in MODES {
         let mut ring = Ring::new(5, Plan::steady(mode, 3));
         ring.run(FIRST_OWNER);
@@ -290,13 +290,13 @@ fn a_disk_that_is_full_stops_a_node_and_not_the_ring() {
     ring.run(FIRST_OWNER);
     ring.world.happen(Fault::DiskFull(1, true));
     ring.expect(12 * SECOND, "the node goes on without its disk", |ring| ring.world.nodes[1].machine.is_none());
-    assert!(ring.has_told(1, "the node stops rather than forget"));
+    assert!(ring.has_logged(1, "the node stops rather than forget"));
     let from = ring.world.now;
     ring.run(20 * SECOND);
     assert!(ring.steps_since(from).count() > 5, "two of three go on");
 }
 
-/// Everything that is no message, in pieces and whole.
+/// Bytes that are not a message, in pieces and whole.
 fn garbage() -> Vec<Vec<u8>> {
     let here = br#"{"serial_code":328067,"type":"token is here","author_node_id":"z","token":{"serial_code":407246,"progress":99,"author_node_id":"z","author_token_revision":7}}"#;
     let mut all =
@@ -332,7 +332,7 @@ fn garbage_makes_no_node_deaf() {
 }
 
 #[test]
-fn a_node_that_is_heard_but_hears_nothing_stops_nobody() {
+fn a_node_that_sends_but_receives_nothing_does_not_stop_the_ring() {
     for mode in [Mode::Members, Mode::Sealed, Mode::Plain] {
         // Without --members the deaf node takes itself for the only one and becomes the owner now and then: the others only
         // get their turns between.
@@ -351,7 +351,7 @@ fn a_node_that_is_heard_but_hears_nothing_stops_nobody() {
             ring.run(window);
             for node in 0..2 {
                 let works = ring.steps_since(from).any(|step| step.node == node);
-                assert!(works, "{mode:?} seed {seed}: node {node} stands still in state {}", ring.state(node));
+                assert!(works, "{mode:?} seed {seed}: node {node} is stuck in state {}", ring.state(node));
             }
         }
     }
@@ -365,7 +365,7 @@ fn a_flood_of_questions_from_nowhere_does_not_hold_the_token_up() {
         let members = (mode == Mode::Members).then_some(3);
         let extra = Extra { boot: 1, members, ..Extra::default() };
         for _ in 0..1_000 {
-            // Each may be the next behind somebody.
+            // Each may be the successor of another node.
             for author in ["a1", "b1", "c1"] {
                 let extra = (mode != Mode::Compat).then(|| extra.clone());
                 let message = Message { author: author.into(), body: Body::WhereIsToken, extra };
@@ -377,12 +377,12 @@ fn a_flood_of_questions_from_nowhere_does_not_hold_the_token_up() {
         let from = ring.world.now;
         ring.run(15 * SECOND);
         for node in 0..3 {
-            assert!(ring.steps_since(from).any(|step| step.node == node), "{mode:?}: node {node} stands still");
+            assert!(ring.steps_since(from).any(|step| step.node == node), "{mode:?}: node {node} is stuck");
         }
     }
 }
 
-/// A token that nobody has, as strong as can be.
+/// The strongest token, which no node has made.
 fn forged(kind: &str, to: Option<&str>) -> Message {
     let token = Token::new(1_000_000, "zzz", 1_000_000);
     let fence = Fence { epoch: 1_000, hop: 1_000 };
@@ -397,7 +397,7 @@ fn forged(kind: &str, to: Option<&str>) -> Message {
 }
 
 #[test]
-fn with_a_key_nothing_that_is_not_sealed_with_it_is_believed() {
+fn with_a_key_messages_without_its_seal_are_ignored() {
     let mut ring = Ring::new(9, Plan { key: true, ..Plan::steady(Mode::Plain, 3) });
     ring.run(FIRST_OWNER);
     let from = ring.world.now;
@@ -412,14 +412,14 @@ fn with_a_key_nothing_that_is_not_sealed_with_it_is_believed() {
         ring.run(500 * MILLISECOND);
     }
     let steps: Vec<&Step> = ring.steps_since(from).collect();
-    assert!(steps.len() >= 3, "the ring goes on");
-    assert!(steps.iter().all(|step| step.fence.epoch == steps[0].fence.epoch), "nobody was impressed");
+    assert!(steps.len() >= 3, "the ring continues");
+    assert!(steps.iter().all(|step| step.fence.epoch == steps[0].fence.epoch), "no node accepted the token");
 }
 
 #[test]
-fn with_a_key_what_was_recorded_cannot_be_played_again() {
+fn with_a_key_recorded_messages_cannot_be_replayed() {
     let mut ring = Ring::new(10, Plan { key: true, ..Plan::steady(Mode::Plain, 3) });
-    // Everything that is said to all, and every connection, of the first rounds.
+    // All broadcasts, and all connections, of the first rounds.
     let mut recorded: Vec<Vec<u8>> = Vec::new();
     let end = FIRST_OWNER + 8 * SECOND;
     while ring.world.now < end {
@@ -428,7 +428,7 @@ fn with_a_key_what_was_recorded_cannot_be_played_again() {
         recorded.extend(ring.world.sent_datagrams.iter().map(|sent| sent.bytes.to_vec()));
         ring.checks.look(&mut ring.world, &ring.plan).expect("all is well");
     }
-    // A node that starts anew has forgotten what it has heard.
+    // A node that restarts has forgotten all earlier messages.
     ring.world.happen(Fault::Crash(0));
     ring.run(SECOND);
     ring.world.hosts[0].disk.remove_all(std::path::Path::new("/state"));
@@ -442,7 +442,7 @@ fn with_a_key_what_was_recorded_cannot_be_played_again() {
     let before = unreachable(&ring);
     for bytes in recorded.iter().filter(|bytes| !bytes.is_empty()) {
         ring.cast(1, 1, bytes);
-        // From where nobody listens.
+        // From a host without a node.
         ring.cast(1, 7, bytes);
         ring.post(1, 0, bytes);
         ring.run(20 * MILLISECOND);
@@ -450,7 +450,7 @@ fn with_a_key_what_was_recorded_cannot_be_played_again() {
     assert_eq!(unreachable(&ring), before, "a node is given up because of a replay");
     ring.run(6 * SECOND);
     let steps: Vec<&Step> = ring.steps_since(from).collect();
-    assert!(steps.len() > 3, "the ring goes on");
+    assert!(steps.len() > 3, "the ring continues");
     assert!(steps.iter().all(|step| step.fence.epoch == steps[0].fence.epoch), "a replay was believed");
     assert!(steps.windows(2).all(|pair| pair[1].fence > pair[0].fence), "a replay was believed");
 }

@@ -1,14 +1,14 @@
-//! The seeds of rings. `ARETE_SEEDS=N` runs so many, `ARETE_RING_SEED=S` replays one and prints its trace.
+//! The seeds of rings. `ARETE_SEEDS=N` runs N of each mode, `ARETE_RING_SEED=S` replays one and prints its trace.
 
 use crate::ring_checks::{Checks, RingSeen};
 use crate::ring_plan::{BREAKING, Mode, Plan, mode_of};
 use crate::seeds::{self, Trial, seeds_or};
 use crate::world::{Fault, SECOND, World};
 
-/// How many seeds a plain `cargo test` runs.
+/// The usual number of seeds.
 const SEEDS: u64 = 2_000;
 
-/// How long a ring is watched when everything is well again, in rounds.
+/// The time for which a ring is watched after the last fault, in rounds.
 const ROUNDS: u64 = 2;
 
 pub struct RingSweep {
@@ -56,7 +56,7 @@ impl RingSweep {
     fn until(&mut self, end: u64) -> Result<(), String> {
         while self.world.now < end {
             if !self.world.step() {
-                // Every node is dead, until somebody starts it.
+                // All nodes are dead until one is started.
                 self.world.now = end;
             }
             self.checks.look(&mut self.world, &self.plan)?;
@@ -64,7 +64,7 @@ impl RingSweep {
         Ok(())
     }
 
-    /// Everything that was broken is whole.
+    /// Ends all faults.
     fn calm(&mut self) {
         self.world.network.datagrams.lost_one_in = 0;
         self.world.network.datagrams.spike = 1_000;
@@ -108,7 +108,7 @@ fn without_members_there_is_one_token_in_the_end() {
 }
 
 #[test]
-fn as_the_original_speaks_there_is_one_token_in_the_end() {
+fn with_the_protocol_of_the_original_there_is_one_token_in_the_end() {
     if let Some(seen) = sweep(Mode::Compat) {
         assert!(seen.steps > seen.rings * 10 && seen.generated > seen.rings, "too little has happened: {seen:?}");
     }

@@ -1,6 +1,6 @@
-//! Running many seeds of something, telling those that fail, and replaying one.
+//! Runs many seeds, reports those that fail, and replays one.
 //!
-//! `ARETE_SEEDS=N` runs so many of each; the variable of a [`Trial`] replays one seed and prints its trace.
+//! `ARETE_SEEDS=N` runs N of each kind. The variable of a [`Trial`] replays one seed and prints its trace.
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -8,27 +8,27 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::world::World;
 
-/// How many failing seeds are told.
+/// The number of failing seeds that are reported.
 const TOLD: usize = 3;
 
-/// What a seed makes, and what is looked at while it runs.
+/// The world of a seed, and the checks while it runs.
 pub trait Trial: Sized {
     /// The variable that replays a seed.
     const REPLAY: &'static str;
-    /// What is written behind `cargo test --test simulation` to run only these.
+    /// The filter of the command that runs only these: `cargo test --test simulation FILTER`.
     const FILTER: &'static str;
-    /// What a run has shown.
+    /// The totals of a run.
     type Seen: Debug + Default;
 
     fn new(seed: u64) -> Self;
     fn world(&mut self) -> &mut World;
-    /// What happens in it, for who replays a seed.
+    /// A description of the seed, for a replay.
     fn plan(&self) -> String;
     fn run(&mut self) -> Result<Self::Seen, String>;
     fn add(seen: &mut Self::Seen, more: Self::Seen);
 }
 
-/// How many seeds are run instead of `usual`.
+/// The number of seeds that are run instead of `usual`.
 pub fn seeds_or(usual: u64) -> u64 {
     number_from_env("ARETE_SEEDS").unwrap_or(usual)
 }
@@ -37,7 +37,7 @@ fn number_from_env(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
 }
 
-/// Runs a seed; a panic of a machine is an error like another.
+/// Runs a seed. A panic of a machine is an error like others.
 fn run<T: Trial>(trial: &mut T) -> Result<T::Seen, String> {
     catch_unwind(AssertUnwindSafe(|| trial.run())).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
@@ -45,7 +45,7 @@ fn run<T: Trial>(trial: &mut T) -> Result<T::Seen, String> {
     })
 }
 
-/// Runs a failing seed again with its trace, and tells all that is known.
+/// Runs a failing seed again with its trace, and prints everything known.
 fn tell<T: Trial>(seed: u64, why: &str) -> String {
     let mut again = T::new(seed);
     again.world().trace.on = true;
@@ -74,7 +74,7 @@ fn replay<T: Trial>(seed: u64) {
     }
 }
 
-/// Runs those of the seeds that are `ours`, and gives what they have shown; `None` when one is replayed.
+/// Runs those of the seeds that are `ours`, and returns their totals. Returns `None` if one is replayed.
 pub fn sweep<T: Trial>(seeds: Range<u64>, what: &str, ours: impl Fn(u64) -> bool) -> Option<T::Seen> {
     if let Some(seed) = number_from_env(T::REPLAY) {
         if ours(seed) {
@@ -99,7 +99,7 @@ pub fn sweep<T: Trial>(seeds: Range<u64>, what: &str, ours: impl Fn(u64) -> bool
     Some(seen)
 }
 
-/// The first of the seeds that fails: which one in order, and why.
+/// The first failing seed in order, and the reason.
 pub fn first_failure<T: Trial>(seeds: impl Iterator<Item = u64>) -> Option<(usize, u64, String)> {
     seeds.enumerate().find_map(|(nr, seed)| run(&mut T::new(seed)).err().map(|why| (nr + 1, seed, why)))
 }

@@ -1,4 +1,4 @@
-//! Entries that become ready, in each of the ways that there are, and what waits for that.
+//! Entries that become ready in each possible way, and entries that wait for that.
 
 use arete::wire::readiness::{Readiness, ReadyCheck};
 use arete::wire::{Action, After, Entry, Policy};
@@ -9,7 +9,7 @@ use super::{Draft, at, entry, shell, trigger_name};
 const IN_TIME: u64 = 20_000_000;
 
 impl Draft<'_> {
-    /// Perhaps a server, with a client that runs when it is ready.
+    /// Adds a server in some tests, and a client that runs when the server is ready.
     pub(super) fn server(&mut self, entries: &mut Vec<Entry>) {
         let begins = self.rng.u64(200_000..1_500_000);
         match self.rng.u8(0..60) {
@@ -34,7 +34,7 @@ impl Draft<'_> {
         }
     }
 
-    /// What shows that a server is ready, and what it does to show it.
+    /// A check of readiness, and the step that makes a server ready by it.
     fn check(&mut self) -> (ReadyCheck, &'static str) {
         match self.rng.u8(0..5) {
             0 => (ReadyCheck::Port { port: 80, host: None }, "listens 80"),

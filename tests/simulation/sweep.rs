@@ -1,4 +1,4 @@
-//! One seed: a random test, a controller and its slaves, and what goes wrong meanwhile.
+//! One seed: a random test, a controller and its slaves, and the faults meanwhile.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -18,19 +18,19 @@ use crate::lab::{self, CONTROLLER, RESULTS, SECOND_RESULTS};
 use crate::world::network::Weather;
 use crate::world::{Fault, MILLISECOND, SECOND, World};
 
-/// How long a run may take when nothing goes wrong any more: its limit, and all that the ends wait for.
+/// The limit on the time of a run after the last fault: its own limit, and the waits at its end.
 const ENDS_WITHIN: u64 = 1_200 * SECOND;
-/// Longer than a slave goes on without its controller, and than it then needs to stop.
+/// Longer than a slave continues without its controller, and then needs to stop.
 const ORPHANS_END_WITHIN: u64 = 400 * SECOND;
 /// No fault comes later than this.
 pub const FAULTS_UNTIL: u64 = 20 * SECOND;
 
-/// How bad the world is.
+/// The kinds of faults.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Kind {
     /// Nothing breaks; the network may be slow.
     Calm,
-    /// Connections break, and hosts do not see each other for a while, but never for long.
+    /// Connections break, and hosts are cut off from each other, but never for long.
     Breaking,
     /// Slaves die and pause, disks are full, partitions last.
     Harsh,
@@ -40,7 +40,7 @@ pub fn kind_of(seed: u64) -> Kind {
     [Kind::Calm, Kind::Breaking, Kind::Harsh, Kind::Breaking][(seed % 4) as usize]
 }
 
-/// What a seed has seen, to tell whether a sweep tests what it should.
+/// What happened in a seed, to check that a sweep tests what it should.
 #[derive(Default, Debug, Clone, Copy)]
 pub struct Seen {
     pub steps: u64,
@@ -71,11 +71,11 @@ pub struct Sweep {
     pub plan: Plan,
     pub checks: Checks,
     kind: Kind,
-    /// What happens a while after the end of the run has begun.
+    /// A fault a while after the end of the run has begun.
     at_the_end: Option<(u64, Fault)>,
-    /// The same slaves serve a second run, in which nothing breaks any more.
+    /// The same slaves serve a second run, without faults.
     again: bool,
-    /// The slaves end with the run, and every second of them if there is none.
+    /// The slaves end with the run, and every second one ends if there is none.
     launched: bool,
     /// The number of the run.
     nr: Rc<Cell<u32>>,
@@ -99,7 +99,7 @@ impl Sweep {
             fault(kind, at, slaves, &mut world, &mut rng);
         }
         if kind != Kind::Calm && rng.u8(0..6) == 0 {
-            // Again and again, also while it goes on from the last time.
+            // Again and again, also while the effect of the last one continues.
             (0..rng.usize(2..8)).for_each(|_| kill_controller(rng.u64(0..FAULTS_UNTIL / 3), &mut world, &mut rng));
         }
         if kind == Kind::Calm && plan.may_be_poked && rng.bool() {
@@ -116,11 +116,11 @@ impl Sweep {
         Sweep { world, plan, checks, kind, at_the_end, again, launched, nr }
     }
 
-    /// Runs the test to its end, and perhaps once more; an error says what did not hold.
+    /// Runs the test to its end, and in some seeds once more. The error names the violated condition.
     pub fn run(&mut self) -> Result<Seen, String> {
         self.run_once()?;
         if self.again {
-            self.mend()?;
+            self.end_faults()?;
             self.kind = Kind::Calm;
             let checks = Checks::new(&self.plan.test, "run2", SECOND_RESULTS);
             self.checks = checks.shipping_at_most(self.plan.output_max);
@@ -144,8 +144,8 @@ impl Sweep {
         self.verdict_is_expected()
     }
 
-    /// Ends all that is wrong with the world.
-    fn mend(&mut self) -> Result<(), String> {
+    /// Ends all faults in the world.
+    fn end_faults(&mut self) -> Result<(), String> {
         let rest = (FAULTS_UNTIL + SECOND).saturating_sub(self.world.now);
         self.until(rest, |_| false)?;
         self.until(10 * SECOND, |_| false)?;
@@ -153,7 +153,7 @@ impl Sweep {
             self.world.heal(a, b);
         }
         self.at_the_end = None;
-        // One that a fault has started again goes on with the first run, or failed for its disk.
+        // A controller that was restarted by a fault continues the first run, or failed because of its disk.
         self.world.happen(Fault::Crash(CONTROLLER));
         self.world.spawn_fails_one_in = 0;
         self.world.hosts.iter_mut().for_each(|host| (host.disk.full, host.disk.failures) = (false, 0));
@@ -202,14 +202,14 @@ impl Sweep {
         let last = self.checks.events.last().cloned().unwrap_or_default();
         let in_time = !matches!(self.plan.test.end, End::Idle { .. }) && self.kind == Kind::Breaking;
         if in_time && expected == Verdict::Failed {
-            // The slave with the entry that fails may be away all the time.
+            // The slave with the failing entry may be away all the time.
             return Ok(());
         }
         let expected = format!("{expected:?}").to_lowercase();
         if last["verdict"] == *expected { Ok(()) } else { Err(format!("it should have {expected}: {last}")) }
     }
 
-    /// Slaves that heard the end have nothing left; those that did not notice that they are alone.
+    /// Slaves that received the end have nothing left. The others did not notice that they are alone.
     fn nothing_is_left(&mut self) -> Result<(), String> {
         let slaves = 1..self.world.nodes.len();
         let busy = |world: &World| slaves.clone().any(|node| !living(world, world.life_of(node)).is_empty());
@@ -225,7 +225,8 @@ impl Sweep {
         Ok(())
     }
 
-    /// Slaves that were launched are gone: those that know it from the start, and those that the controller has told.
+    /// Launched slaves are gone: those that knew from the start that they were launched, and those that the controller
+    /// has dismissed.
     fn the_launched_have_left(&mut self) -> Result<(), String> {
         if !self.launched {
             return Ok(());
@@ -233,7 +234,7 @@ impl Sweep {
         let named = |event: &serde_json::Value| event["slave"].as_str().map(str::to_owned);
         let stopped = self.checks.events.iter().filter(|event| event["event"] == "stopped").filter_map(named);
         let stopped: BTreeSet<String> = stopped.collect();
-        // One that was started again since knows nothing, unless it was launched.
+        // A slave that was restarted since knows nothing, unless it was launched.
         let here = move |world: &World| {
             let leaves = |node: usize| {
                 let knows = world.nodes[node].life == 1 && stopped.contains(&world.nodes[node].name);
@@ -263,7 +264,7 @@ impl Sweep {
     }
 }
 
-/// A controller on host 0, and each slave on a host of its own.
+/// A controller on host 0, and each slave on its own host.
 fn build(seed: u64, plan: &Plan, (again, launched): (bool, bool), run: Rc<Cell<u32>>, rng: &mut Rng) -> World {
     let limits = Limits { output: plan.output_max, ..Limits::default() };
     let slaves = plan.test.slaves.len();
@@ -289,8 +290,8 @@ fn build(seed: u64, plan: &Plan, (again, launched): (bool, bool), run: Rc<Cell<u
     world
 }
 
-/// Some slaves read their configuration anew, which nobody shall notice. Drawn apart, so that the rest of a seed is what
-/// it would be without.
+/// Some slaves reload their configuration, which must not change the run. This has its own generator, so that the rest
+/// of a seed does not change.
 fn reload(seed: u64, slaves: usize, world: &mut World) {
     let mut rng = Rng::with_seed(!seed);
     for _ in 0..rng.usize(0..4) {
@@ -361,7 +362,7 @@ pub fn fault(kind: Kind, at: u64, slaves: usize, world: &mut World, rng: &mut Rn
     }
 }
 
-/// The controller is killed, between two turns or within one, and is there again soon after.
+/// The controller is killed, between two turns or within one, and restarted soon after.
 pub fn kill_controller(at: u64, world: &mut World, rng: &mut Rng) {
     let down = rng.u64(0..4 * SECOND);
     if rng.bool() {
@@ -375,7 +376,8 @@ pub fn kill_controller(at: u64, world: &mut World, rng: &mut Rng) {
     world.fault_at(killed + down, Fault::Start(CONTROLLER));
 }
 
-/// A fault for the moment at which slaves stop, ship what is left and are dismissed, and how long after it begins.
+/// A fault at the end, when slaves stop, ship the rest and are dismissed, and how long after the beginning of the end
+/// it happens.
 fn at_the_end(kind: Kind, slaves: usize, rng: &mut Rng) -> Option<(u64, Fault)> {
     let after = if rng.bool() { rng.u64(0..20 * MILLISECOND) } else { rng.u64(0..3 * SECOND) };
     let slave = rng.usize(1..=slaves);

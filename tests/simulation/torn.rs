@@ -1,4 +1,4 @@
-//! A controller that dies while it appends to the log of its run, and the one that goes on from its ledger.
+//! A controller that dies while it appends to the log of its run, and the next one, which continues from its ledger.
 
 use std::cell::Cell;
 use std::rc::Rc;

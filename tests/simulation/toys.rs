@@ -1,5 +1,5 @@
-//! Toy machines that test the world itself: one counts lines, one says them until each has been counted; one cries
-//! numbers to everybody, one says a word on each of many connections, one works.
+//! Toy machines that test the world itself: one counts lines, one sends lines until each has been counted, one
+//! broadcasts numbers, one sends a word on each of many connections, and one works.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arete::machine::{Address, Command, ConnId, Input, Machine, Outbox, SocketId, Stream, Time};
 
-/// Appends each new line to a file, and answers with how many it has.
+/// Appends each new line to a file, and answers with the number of lines.
 #[derive(Default)]
 pub struct Counter {
     heard: Vec<(ConnId, Vec<u8>)>,
@@ -42,7 +42,7 @@ impl Machine for Counter {
     }
 }
 
-/// Says 1, 2, 3, ... each until it is answered, over as many connections as that takes.
+/// Sends 1, 2, 3, ..., each until it is answered, over as many connections as that takes.
 pub struct Teller {
     pub to: Address,
     pub goal: u64,
@@ -115,10 +115,10 @@ impl Machine for Teller {
     }
 }
 
-/// What toys have heard, for those who check it.
+/// The received bytes of toys, for the checks.
 pub type Heard<From> = Rc<RefCell<Vec<(From, Vec<u8>)>>>;
 
-/// Sends a number as a datagram every so often, and notes what it hears. It must write down each before it sends it.
+/// Broadcasts a number again and again, and records what it receives. It stores each number before it sends it.
 pub struct Crier {
     pub to: SocketAddr,
     pub goal: u64,
@@ -161,7 +161,7 @@ impl Machine for Crier {
     }
 }
 
-/// Says each of its words on a connection of its own, which it closes at once.
+/// Sends each of its words on a new connection, which it closes at once.
 pub struct Messenger {
     pub to: Address,
     pub words: Vec<Vec<u8>>,
@@ -186,7 +186,7 @@ impl Machine for Messenger {
     }
 }
 
-/// Notes what is said on each connection when it has ended.
+/// Records the bytes of each connection when it has ended.
 #[derive(Default)]
 pub struct Reader {
     pub heard: Heard<ConnId>,
@@ -221,7 +221,7 @@ impl Machine for Reader {
     }
 }
 
-/// Runs a command under a token, and prints what it has made of the input.
+/// Runs a command with a token, and prints the output.
 pub struct Worker(pub &'static str);
 
 impl Machine for Worker {

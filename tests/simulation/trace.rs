@@ -1,16 +1,16 @@
-//! What happened in a world, line by line, for people and for comparing two runs of one seed.
+//! The events of a world, line by line, for people and for comparisons of two runs of one seed.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// How many of the last lines are kept for a report.
+/// The number of last lines that are kept for a report.
 const KEEP_LINES: usize = 100;
 
-/// Off in a sweep, where formatting would cost more than the run: a seed that fails is run again with the trace on.
+/// Off in a sweep, where formatting would take longer than the run. A failing seed is run again with the trace on.
 #[derive(Default)]
 pub struct Trace {
     pub on: bool,
-    /// Print each line as it comes.
+    /// Print each line at once.
     pub print: bool,
     lines: VecDeque<String>,
     hash: DefaultHasher,
@@ -33,13 +33,13 @@ impl Trace {
         self.lines.iter().map(String::as_str)
     }
 
-    /// Two runs with the same hash went the same way.
+    /// Two runs with the same hash were equal.
     pub fn hash(&self) -> u64 {
         self.hash.finish()
     }
 }
 
-/// Bytes as a line of a trace shows them: short, printable.
+/// Bytes as text for a trace: short and printable.
 pub fn show(bytes: &[u8]) -> String {
     const SHOWN: usize = 160;
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]);

@@ -1,6 +1,6 @@
-//! A world for machines: hosts with disks and processes, a network, and time, all of it from one seed.
+//! A world for machines: hosts with disks and processes, a network, and time, all from one seed.
 
-// Each test program uses a part of it.
+// Each test program uses a different part of this.
 #![allow(dead_code)]
 
 pub mod datagrams;
@@ -29,7 +29,7 @@ pub use trace::show;
 pub const SECOND: u64 = 1_000_000;
 pub const MILLISECOND: u64 = 1_000;
 
-/// Writes a line to the trace; formats nothing while it is off.
+/// Writes a line to the trace. Formats nothing while it is off.
 macro_rules! trace_line {
     ($world:expr, $($format:tt)*) => {
         if $world.trace.on {
@@ -40,7 +40,7 @@ macro_rules! trace_line {
 }
 pub(crate) use trace_line;
 
-/// The lines of a text, without those that are empty.
+/// The lines of a text, without empty ones.
 pub fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let ends = memchr::memchr_iter(b'\n', bytes).chain(std::iter::once(bytes.len()));
     ends.scan(0, |start, end| Some(&bytes[std::mem::replace(start, end + 1)..end])).filter(|line| !line.is_empty())
@@ -51,7 +51,7 @@ pub struct Host {
     pub disk: Disk,
 }
 
-/// What is to happen at some instant.
+/// An event at some instant.
 pub enum Event {
     Turn(Life),
     Wake(Life),
@@ -63,12 +63,12 @@ pub enum Event {
     Fault(Fault),
 }
 
-/// What a test does to the world.
+/// A fault that a test causes in the world.
 #[derive(Debug, Clone)]
 pub enum Fault {
     Start(usize),
     Crash(usize),
-    /// The node dies in its next turn that has effects: after its writes and so many other effects.
+    /// The node dies in its next turn with effects: after its writes and this number of other effects.
     CrashInTurn(usize, usize),
     Pause(usize),
     Resume(usize),
@@ -78,9 +78,9 @@ pub enum Fault {
     Partition(usize, usize),
     Heal(usize, usize),
     DiskFull(usize, bool),
-    /// One send in so many breaks its connection; 0: none.
+    /// One send in this number breaks its connection. 0: none.
     Drops(u32),
-    /// Somebody sets the wall clock.
+    /// Sets the wall clock.
     WallClock(i64),
 }
 
@@ -95,25 +95,25 @@ pub struct World {
     pub network: Network,
     pub processes: BTreeMap<u32, Process>,
     last_pid: u32,
-    /// How wrong the wall clock is, in microseconds.
+    /// The error of the wall clock, in microseconds.
     pub wall_jump: i64,
-    /// One start of a process in so many fails. 0: none.
+    /// One start of a process in this number fails. 0: none.
     pub spawn_fails_one_in: u32,
-    /// All that processes wrote, also what has been removed since.
+    /// All files that processes wrote, with those that have been removed since.
     pub written: BTreeMap<(usize, PathBuf), Vec<u8>>,
     pub ledger: Vec<Fact>,
-    /// The sockets at which the commands of a slave can say how they are doing.
+    /// The sockets at which the commands of a slave can report their state.
     pub ears: BTreeMap<(Life, PathBuf), EarId>,
-    /// What machines have sent since somebody took it out.
+    /// The bytes that machines have sent since the test last took them.
     pub said: Vec<Said>,
-    /// The datagrams among it.
+    /// The datagrams that they have sent since then.
     pub sent_datagrams: Vec<SentDatagram>,
-    /// The node of which it is kept what it receives, and that, since somebody took it out.
+    /// The node whose received bytes are recorded, and those bytes since the test last took them.
     pub watched: Option<usize>,
     pub received: Vec<Received>,
-    /// Who has called on a connection, by who was called.
+    /// The life that opened a connection, by the life and the connection that accepted it.
     pub callers: BTreeMap<(Life, ConnId), Life>,
-    /// Which nodes have exited by themselves since somebody took that out.
+    /// The nodes that have exited by themselves since the test last took this.
     pub exited: Vec<Life>,
     events: BTreeMap<(u64, u64), Event>,
     serial: u64,
@@ -156,7 +156,7 @@ impl World {
         self.schedule(at, Event::Fault(fault));
     }
 
-    /// Does the next thing; false when nothing will ever happen again.
+    /// Performs the next event. Returns false if there is none.
     pub fn step(&mut self) -> bool {
         let Some(((at, _), event)) = self.events.pop_first() else { return false };
         self.now = at;
@@ -174,7 +174,7 @@ impl World {
         true
     }
 
-    /// Goes on until `done` holds; false when it did not within `micros`.
+    /// Continues until `done` holds. Returns false if it did not within `micros`.
     pub fn run_until(&mut self, micros: u64, mut done: impl FnMut(&World) -> bool) -> bool {
         let end = self.now + micros;
         while !done(self) {

@@ -1,4 +1,4 @@
-//! What TLS costs, printed.
+//! The cost of TLS, printed.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,13 +9,13 @@ use crate::common::{Pki, Place, SOON, wait_for};
 use crate::controller;
 use crate::peer::Identity;
 
-/// How many idle members are counted.
+/// The number of idle members.
 const IDLE: usize = 200;
 
-/// How many handshakes are made for the figure.
+/// The number of measured handshakes.
 const HANDSHAKES: u32 = 300;
 
-/// How many members meet, and how often.
+/// The number of members that meet, and of meetings.
 const MEMBERS: usize = 100;
 const ROUNDS: u64 = 200;
 
@@ -27,7 +27,7 @@ fn memory(pid: u32) -> u64 {
 }
 
 #[test]
-fn what_an_idle_member_and_a_handshake_cost_is_shown() {
+fn the_cost_of_an_idle_member_and_of_a_handshake_is_printed() {
     let place = Place::new("tls-figures");
     let pki = Pki::new(&place);
     let (server, address) = controller(&place, &pki.controller(&["127.0.0.1"]));
@@ -37,7 +37,7 @@ fn what_an_idle_member_and_a_handshake_cost_is_shown() {
         let line = format!(
             "{{\"type\":\"join\",\"protocol\":1,\"version\":\"x\",\"incarnation\":\"i{nr}\",\"room\":\"r\"}}\n"
         );
-        stream.write_all(line.as_bytes()).expect("it is said");
+        stream.write_all(line.as_bytes()).expect("it is sent");
         assert!(stream.read(&mut [0; 1000]).expect("a welcome") > 10);
         stream
     };
@@ -57,17 +57,17 @@ fn what_an_idle_member_and_a_handshake_cost_is_shown() {
     wait_for(SOON, "the controller to be alive", || memory(server.pid()) > 0);
 }
 
-/// Says what joins a member, and waits for the welcome.
+/// Sends the join of a member, and waits for the welcome.
 fn join(mut stream: impl Read + Write, member: usize) -> impl Read + Write {
     let line = format!(
         "{{\"type\":\"join\",\"protocol\":1,\"version\":\"x\",\"incarnation\":\"i{member}\",\"room\":\"r\",\"member\":\"m#{member}\"}}\n"
     );
-    stream.write_all(line.as_bytes()).expect("it is said");
+    stream.write_all(line.as_bytes()).expect("it is sent");
     assert!(stream.read(&mut [0; 1000]).expect("a welcome") > 10);
     stream
 }
 
-/// The median time from the first arrival that is said to the last verdict that is heard.
+/// The median time from the first arrival to the last verdict.
 fn median_round(mut members: Vec<impl Read + Write>) -> Duration {
     let mut rounds = Vec::new();
     for round in 1..=ROUNDS {
@@ -93,7 +93,7 @@ fn median_round(mut members: Vec<impl Read + Write>) -> Duration {
 }
 
 #[test]
-fn what_a_barrier_of_a_hundred_costs_plainly_and_over_tls_is_shown() {
+fn the_cost_of_a_barrier_of_a_hundred_without_and_with_tls_is_printed() {
     let place = Place::new("tls-barrier");
     let pki = Pki::new(&place);
     let (_server, address) = controller(&place, &pki.controller(&["127.0.0.1"]));

@@ -12,11 +12,11 @@ const TEST: &str = r#"{"name": "t", "end": {"idle": true, "limit": "30s"},
     "schedules": {"s": [{"name": "env", "at": 0, "shell": "env > env; cat /proc/$PPID/cmdline > ppid; while [ ! -e GO ]; do sleep 0.05; done"}]},
     "slaves": {"s0": ["s"], "s1": ["s"]}}"#;
 
-/// Says a line to a plain address and hears the first that is answered.
+/// Sends a line to a plain address and returns the first answer.
 fn ask(address: &str, line: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("it connects");
     stream.set_read_timeout(Some(SOON)).expect("a timeout");
-    stream.write_all(line.as_bytes()).expect("it is said");
+    stream.write_all(line.as_bytes()).expect("it is sent");
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer).expect("it is answered");
     answer
@@ -40,7 +40,7 @@ fn an_embedded_run_takes_its_own_slaves_alone() {
         assert!(!shown.contains(&secret), "{}: {shown}", stray.command);
     }
     let mut words = slave.command.split(' ').skip_while(|word| *word != "--controller");
-    let address = words.nth(1).expect("it is told where its controller is").to_owned();
+    let address = words.nth(1).expect("it has its controller's address").to_owned();
     let hello = |more: &str| {
         ask(
             &address,
@@ -53,7 +53,7 @@ fn an_embedded_run_takes_its_own_slaves_alone() {
     for said in [hello(""), hello(",\"secret\":\"\""), hello(&wrong)] {
         assert!(said.contains("\"bye\"") && said.contains("admits no other peer"), "{said}");
     }
-    // With it he gets further: to where the place is taken.
+    // With the secret, the hello gets further: the name is already in use.
     let said = hello(&format!(",\"secret\":\"{secret}\""));
     assert!(said.contains("another slave called s0 is connected"), "{said}");
     let run_id = place.events("results").iter().find_map(|event| event["run"].as_str().map(str::to_owned));
@@ -69,7 +69,7 @@ fn an_embedded_run_takes_its_own_slaves_alone() {
     place.assert_nothing_left();
 }
 
-/// Asks the control socket for a poke, and prints the answer.
+/// Sends a poke to the control socket, and prints the answer.
 const POKE: &str = "import socket,sys\ns=socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\n\
                     try: s.sendall(b'{\"type\":\"poke\"}\\n')\nexcept BrokenPipeError: pass\nprint(s.makefile().read())";
 
@@ -87,7 +87,7 @@ fn the_control_socket_answers_its_own_user_and_root_alone() {
         .start();
     let socket = runtime.join("arete").join(format!("{}.sock", slave.pid()));
     wait_for(SOON, "the control socket", || socket.exists());
-    let mode = |path: &std::path::Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    let mode = |path: &std::path::Path| fs::metadata(path).expect("it exists").permissions().mode() & 0o777;
     assert_eq!((mode(&socket), mode(&runtime.join("arete"))), (0o600, 0o700));
     let ask = |user: &str| {
         let mut command = Command::new("setpriv");
@@ -96,10 +96,10 @@ fn the_control_socket_answers_its_own_user_and_root_alone() {
         place.program(command).run()
     };
     assert!(ask("0").exits_with(0).stdout.contains("no run is in progress"));
-    // Another user does not even reach it.
+    // Another user cannot even connect to it.
     ask("65534").exits_with(1).complains(&["PermissionError"]);
-    // Were the modes another, it would not be heard either.
-    place.give_to_everybody();
+    // With open modes, the slave still refuses the request of another user.
+    place.make_writable_for_all();
     for (path, mode) in [(runtime.join("arete"), 0o755), (socket.clone(), 0o666)] {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("modes can be changed");
     }

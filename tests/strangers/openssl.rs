@@ -1,4 +1,4 @@
-//! Certificates that arete has not made.
+//! Certificates that another program has made.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::common::{Needed, Place, have, must, skip};
 use crate::peer::{Identity, serve};
 use crate::{barrier, controller, slave_says};
 
-/// Replaces the certificate in a directory for `--tls` by one from so many hours from now to so many.
+/// Replaces the certificate in a directory for `--tls` by one that is valid between two times, in hours from now.
 pub fn sign_for_hours(place: &Place, name: &str, dir: &Path, from: i64, until: i64) {
     let read = |path: &str| place.read(path);
     let key = KeyPair::from_pem(&read("lab/ca.key")).expect("the authority's key");
@@ -68,7 +68,7 @@ fn certificates_of_an_authority_that_openssl_has_made_work() {
     }
     let roleless = serve(&Identity::read(&place.path("roleless")));
     slave_says(&place, &roleless, "sec1", &place.path("sec1"), &["its certificate is not for this role"]);
-    // A wildcard is no name here, and a certificate without a role is no controller's.
+    // A wildcard is not a valid name, and a certificate without a role is not valid for a controller.
     let wildcard = barrier(&place, &address, "a.example").arg("--tls").arg(place.path("pkcs8")).run();
     wildcard.exits_with(1).complains(&["it is for pkcs8 and not for a.example"]);
     let listen = ["controller", "--listen", "127.0.0.1:0", "--tls"];

@@ -1,4 +1,5 @@
-//! Other users of this machine: what they could change is not relied on, and nothing is made that they may change.
+//! Other users of this machine: arete does not rely on files that they could change, and makes none that they may
+//! change.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -19,7 +20,7 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).mode() & 0o7777
 }
 
-/// Commands that work in a directory or rely on a file, and which.
+/// Commands that work in a directory or rely on a file, and which one.
 const COMMANDS: [(&str, &str); 16] = [
     ("slave --controller 127.0.0.1:1 --name s --dir d", "d"),
     ("slave --controller 127.0.0.1:1 --name s --dir d --check", "d"),
@@ -39,7 +40,7 @@ const COMMANDS: [(&str, &str); 16] = [
     ("ring --interface lo --address 127.0.79.1 --work cat --state-dir d", "d"),
 ];
 
-/// How they exit when they refuse to begin.
+/// The exit code if they refuse to begin.
 fn code(words: &str) -> i32 {
     if words.starts_with("run ") { 7 } else { 1 }
 }
@@ -60,7 +61,7 @@ fn made(name: &str) -> Place {
 }
 
 #[test]
-fn what_other_users_may_write_is_refused_with_what_to_do() {
+fn files_that_other_users_may_write_are_refused_with_a_remedy() {
     let place = made("writable");
     for (words, path) in COMMANDS {
         let whole = place.path(path);
@@ -99,7 +100,7 @@ fn a_directory_that_every_user_could_replace_is_refused_and_one_in_a_sticky_dire
         let advice = format!("run \"chmod o-w {}\"", open.display());
         ended.complains(&["everybody can write ", "could replace the directory: ", &advice]);
     }
-    // Its group is its owner's choice.
+    // The group is its owner's choice.
     for mode in [0o775, 0o1777] {
         set(&open, mode);
         command(&place, "controller --listen 127.0.0.1:0 --state-dir open/mine/d --check").run().exits_with(0);
@@ -109,8 +110,8 @@ fn a_directory_that_every_user_could_replace_is_refused_and_one_in_a_sticky_dire
 }
 
 #[test]
-fn what_is_another_users_is_refused() {
-    let test = "what_is_another_users_is_refused";
+fn files_of_another_user_are_refused() {
+    let test = "files_of_another_user_are_refused";
     if !is_root() {
         return skip(test, "it needs root, to give files away", Needed::Nowhere);
     }
@@ -121,7 +122,7 @@ fn what_is_another_users_is_refused() {
         command(&place, words).run().exits_with(code(words)).complains(&[path, "it belongs to user 65534"]);
         std::os::unix::fs::chown(&whole, Some(0), None).expect("root may");
     }
-    // Who has become root by sudo has chosen the files.
+    // The user who became root by sudo has chosen the files.
     for file in ["lab/s", "lab/s/ca.pem", "lab/s/cert.pem", "lab/s/key.pem", "lab/s/crl.pem"] {
         std::os::unix::fs::chown(place.path(file), Some(65534), None).expect("root may");
     }
@@ -132,7 +133,7 @@ fn what_is_another_users_is_refused() {
 }
 
 #[test]
-fn without_a_umask_nobody_else_may_write_what_arete_makes_and_commands_have_it_as_it_was() {
+fn without_a_umask_no_other_user_may_write_files_of_arete_and_commands_keep_the_umask() {
     let place = Place::new("umask");
     place.write("t.json", TEST);
     let script = |words: &str| {

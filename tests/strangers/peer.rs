@@ -1,4 +1,4 @@
-//! A peer that speaks TLS as it likes.
+//! A TLS peer that a test controls.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -13,10 +13,10 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
-/// How long a peer is listened to that says nothing more.
+/// The silence after which a peer is assumed to send nothing more.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// What a directory for `--tls` holds, without a look at whether it is any good.
+/// The content of a directory for `--tls`, unchecked.
 pub struct Identity {
     roots: Arc<RootCertStore>,
     chain: Vec<CertificateDer<'static>>,
@@ -25,7 +25,7 @@ pub struct Identity {
 
 impl Identity {
     pub fn read(dir: &Path) -> Identity {
-        let read = |file: &str| fs::read(dir.join(file)).expect("the file is there");
+        let read = |file: &str| fs::read(dir.join(file)).expect("the file exists");
         let all = |file: &str| {
             let certificates = CertificateDer::pem_slice_iter(&read(file)).collect::<Result<Vec<_>, _>>();
             certificates.expect("certificates")
@@ -70,10 +70,10 @@ impl Identity {
     }
 }
 
-/// Says this and returns all that is said to it until the end, or until nothing more is said.
+/// Sends this and returns everything that is received until the end, or until the peer is silent.
 pub fn speak(address: &str, identity: &Identity, text: &str) -> String {
     let mut stream = identity.connect(address);
-    stream.write_all(text.as_bytes()).expect("it is said");
+    stream.write_all(text.as_bytes()).expect("it is sent");
     let (mut said, mut buffer) = (Vec::new(), [0; 65536]);
     while let Ok(count @ 1..) = stream.read(&mut buffer) {
         said.extend_from_slice(&buffer[..count]);
@@ -81,7 +81,7 @@ pub fn speak(address: &str, identity: &Identity, text: &str) -> String {
     String::from_utf8_lossy(&said).into_owned()
 }
 
-/// Connects, and says how the other end has ended that.
+/// Connects, and returns how the other end closes the connection.
 pub fn until_closed(address: &str, identity: &Identity) -> String {
     let mut stream = identity.connect(address);
     stream.sock.set_read_timeout(Some(super::SOON)).expect("a timeout");
@@ -92,7 +92,7 @@ pub fn until_closed(address: &str, identity: &Identity) -> String {
     }
 }
 
-/// Serves TLS with this identity, to everybody, for as long as the test goes on. Where.
+/// Serves TLS with this identity until the test ends. Returns the address.
 pub fn serve(identity: &Identity) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("its address").to_string();
@@ -110,10 +110,10 @@ pub fn serve(identity: &Identity) -> String {
     address
 }
 
-/// A connection that has said the beginning of a handshake.
+/// A connection that has sent the beginning of a handshake.
 pub fn half_handshake(address: &str, nr: usize) -> TcpStream {
     let beginning = [22, 3, 1, 1, 0, 1, 0, 0, 252, 3, 3];
     let mut stream = TcpStream::connect(address).expect("it connects");
-    stream.write_all(&beginning[..nr % beginning.len()]).expect("it is said");
+    stream.write_all(&beginning[..nr % beginning.len()]).expect("it is sent");
     stream
 }

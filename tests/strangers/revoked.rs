@@ -1,4 +1,4 @@
-//! What was taken back: authorities as well as machines, and lists that are not what they say.
+//! Revocation: of authorities and of machines, and lists that are outdated, forged or missing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,8 @@ use crate::common::{Needed, Pki, Place, Running, SOON, have, holds_within, must,
 use crate::peer::{Identity, serve};
 use crate::{barrier, controller, copy, slave_says};
 
-/// Makes, with openssl alone, an authority and two below it, `up` and `down`, of which it revokes `down`; a controller and
-/// a machine of each, and the lists of all three.
+/// Makes, with openssl alone, an authority and two below it, `up` and `down`, of which it revokes `down`. Makes also a
+/// controller and a machine of each, and the lists of all three.
 const MAKE: &str = r#"set -e
 printf 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n' > ca.ext
 ec='-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'
@@ -52,7 +52,7 @@ list up
 list down
 "#;
 
-/// A place with what [`MAKE`] makes; `None`: there is no openssl.
+/// A place with the files of [`MAKE`]. Returns `None` if openssl is not installed.
 fn made(name: &str, test: &str) -> Option<Place> {
     if !have("openssl") {
         skip(test, "openssl is not installed", Needed::InCi);
@@ -63,7 +63,7 @@ fn made(name: &str, test: &str) -> Option<Place> {
     Some(place)
 }
 
-/// Gives a directory for `--tls` these lists.
+/// Writes these lists into a directory for `--tls`.
 fn give(place: &Place, dir: &str, lists: &[&str]) -> PathBuf {
     let all: String = lists.iter().map(|list| place.read(format!("{list}.crl"))).collect();
     place.write(&format!("{dir}/crl.pem"), all);
@@ -73,8 +73,8 @@ fn give(place: &Place, dir: &str, lists: &[&str]) -> PathBuf {
 const REVOKED: &str = "the other end has refused us: our certificate was revoked, or an authority above it";
 
 #[test]
-fn nobody_of_a_revoked_authority_comes_in_and_no_controller_of_one_is_believed() {
-    let test = "nobody_of_a_revoked_authority_comes_in_and_no_controller_of_one_is_believed";
+fn no_member_of_a_revoked_authority_is_accepted_and_no_controller_of_one_is_trusted() {
+    let test = "no_member_of_a_revoked_authority_is_accepted_and_no_controller_of_one_is_trusted";
     let Some(place) = made("middle", test) else { return };
     let (_server, address) = controller(&place, &give(&place, "up-ctl", &["root", "up", "down"]));
     let (good, gone) = (place.path("up-node"), place.path("down-node"));
@@ -82,7 +82,7 @@ fn nobody_of_a_revoked_authority_comes_in_and_no_controller_of_one_is_believed()
     barrier(&place, &address, "down-node").arg("--tls").arg(&gone).run().exits_with(6).complains(&[REVOKED]);
     slave_says(&place, &address, "down-node", &gone, &[REVOKED]);
 
-    // The other direction: those who dial it know, and it does not.
+    // The other direction: the peers that connect to it have the list, and it does not.
     let knows = give(&place, "up-node", &["root", "up", "down"]);
     for server in ["down-ctl", "down-only"] {
         let false_one = serve(&Identity::read(&place.path(server)));
@@ -92,7 +92,7 @@ fn nobody_of_a_revoked_authority_comes_in_and_no_controller_of_one_is_believed()
     let said = crate::peer::until_closed(&right_one, &Identity::read(&knows));
     assert!(!said.contains("Revoked"), "{said}");
 
-    // Its own machines know it when they start.
+    // Its own machines learn of it when they start.
     for (dir, words) in [
         ("down-ctl", &["controller", "--listen", "127.0.0.1:0"][..]),
         ("down-only", &["controller", "--listen", "127.0.0.1:0"]),
@@ -105,8 +105,8 @@ fn nobody_of_a_revoked_authority_comes_in_and_no_controller_of_one_is_believed()
 }
 
 #[test]
-fn an_authority_that_was_revoked_is_not_believed_for_standing_in_the_file_of_the_trusted() {
-    let test = "an_authority_that_was_revoked_is_not_believed_for_standing_in_the_file_of_the_trusted";
+fn a_revoked_authority_is_not_trusted_although_the_file_of_trusted_ones_has_it() {
+    let test = "a_revoked_authority_is_not_trusted_although_the_file_of_trusted_ones_has_it";
     let Some(place) = made("anchors", test) else { return };
     let all = ["root", "up", "down"].map(|authority| place.read(format!("{authority}.pem"))).concat();
     place.write("up-ctl/ca.pem", all);
@@ -117,17 +117,18 @@ fn an_authority_that_was_revoked_is_not_believed_for_standing_in_the_file_of_the
 }
 
 #[test]
-fn where_there_is_no_list_of_an_authority_above_nobody_is_turned_away_for_that() {
-    let test = "where_there_is_no_list_of_an_authority_above_nobody_is_turned_away_for_that";
+fn a_missing_list_of_a_higher_authority_refuses_no_peer() {
+    let test = "a_missing_list_of_a_higher_authority_refuses_no_peer";
     let Some(place) = made("listless", test) else { return };
-    // The root says nothing, so `down` is not known to be revoked. Its list comes from nobody whom this directory knows.
+    // Without the root's list, `down` is not known to be revoked. Its own list has no issuer that this directory
+    // knows.
     let (server, address) = controller(&place, &give(&place, "up-ctl", &["up", "down"]));
     assert!(server.stderr().contains("list 2 is of CN=down"), "{}", server.stderr());
     for name in ["up-node", "down-node"] {
         barrier(&place, &address, name).arg("--tls").arg(place.path(name)).run().exits_with(0);
     }
     drop(server);
-    // Of the authority that has signed a certificate itself there must be a list, if there are any.
+    // If there are any lists, there must be one of the authority that has signed a certificate itself.
     let (_server, address) = controller(&place, &give(&place, "up-ctl", &["root", "up"]));
     place.write("down.crl", "");
     let (_other, without) = controller(&place, &give(&place, "up-ctl", &["up"]));
@@ -135,7 +136,7 @@ fn where_there_is_no_list_of_an_authority_above_nobody_is_turned_away_for_that()
     barrier(&place, &address, "up-node").arg("--tls").arg(place.path("up-node")).run().exits_with(0);
 }
 
-/// The same list with another last bit, which is one of its signature.
+/// The same list with another last bit, which belongs to its signature.
 fn forged(path: &Path) -> String {
     let der = CertificateRevocationListDer::from_pem_slice(&fs::read(path).expect("it is there")).expect("a list");
     let mut der = der.as_ref().to_vec();
@@ -179,7 +180,7 @@ fn a_list_with_a_wrong_signature_is_refused_and_the_old_one_stays() {
     come("good", &good, 0);
     come("gone", &gone, 6);
 
-    // What would turn everybody away in other ways.
+    // Changes that would refuse all peers in other ways.
     place.arete(["pki", "init", "other"]).run().exits_with(0);
     reload(&place.read("other/crl.pem"), &["of no authority of ca.pem", "the configuration stays as it was"]);
     let both = [right.clone(), right.clone()].concat();
@@ -188,15 +189,15 @@ fn a_list_with_a_wrong_signature_is_refused_and_the_old_one_stays() {
     come("gone", &gone, 6);
 }
 
-/// How long a reload takes to be heard of at most.
+/// The limit on the time until a reload takes effect.
 const HEARD_WITHIN: Duration = Duration::from_secs(10);
 
 #[test]
-fn a_reload_hangs_up_on_those_whose_certificates_were_revoked_and_on_operators_off_the_list_alone() {
+fn a_reload_closes_only_connections_of_revoked_certificates_and_removed_operators() {
     let place = Place::new("doubts");
     let pki = Pki::new(&place);
     let server = pki.controller(&["127.0.0.1"]);
-    // Copies: these machines do not have the new list.
+    // Copies, because these machines do not have the new list.
     for name in ["good", "gone", "boss", "aide", "temp"] {
         copy(&pki.machine(name), &place.path(name));
     }
@@ -255,12 +256,12 @@ fn a_reload_hangs_up_on_those_whose_certificates_were_revoked_and_on_operators_o
     let heard = |who: &Running<'_>, words: &str| holds_within(HEARD_WITHIN, || who.stderr().contains(words));
     let missing = hung_up.iter().filter(|(_, who, words)| !heard(who, words));
     let missing: Vec<(&str, String)> = missing.map(|(name, who, _)| (*name, who.stderr())).collect();
-    assert!(missing.is_empty(), "not hung up on, or not told why: {missing:?}");
+    assert!(missing.is_empty(), "not closed, or without the reason: {missing:?}");
     assert!(good_waits.is_running() && boss.is_running() && good.is_running());
     for who in [&good, &good_waits, &boss] {
         assert!(!who.stderr().contains("revoked"), "{}", who.stderr());
     }
-    // It would say that its connection was lost.
+    // It would report that its connection was lost.
     assert_eq!(good.stderr(), "");
     for name in ["other", "third"] {
         copy(&pki.machine(name), &place.path(name));

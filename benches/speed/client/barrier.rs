@@ -1,4 +1,4 @@
-//! The rows of barriers: how fast the last arrival releases everybody.
+//! The rows of barriers: the time from the last arrival until all members are released.
 
 use std::io::{self, Error, Write};
 use std::time::{Duration, Instant};
@@ -9,15 +9,16 @@ use arete::wire::rendezvous;
 use super::{Client, Peer};
 use crate::speech::{self, Kind, Play};
 
-/// How much later the last member of a late barrier comes. A controller takes a shorter silence for a sign of life.
+/// The delay of the last member of a late barrier. A shorter silence still counts as fresh, so the controller would
+/// not ask.
 const LATE: Duration = Duration::from_millis(1_200);
 
-/// How a verdict begins, whatever it is.
+/// The beginning of a verdict of any kind.
 const VERDICT: &[u8] = b"{\"type\":\"verdict\"";
 
 impl Client {
-    /// One round: all arrivals but one, and when they have been taken the last one. Returns how long after it the
-    /// first and the last connection were released.
+    /// One round: sends all arrivals but one, waits until they have been processed, then sends the last one. Returns
+    /// the time from the last arrival until the first and the last connection were released.
     pub fn meet(&mut self, round: u64) -> io::Result<(Duration, Duration)> {
         if self.speech.kind == Kind::Redis {
             return self.meet_at_redis(round);
@@ -36,7 +37,7 @@ impl Client {
         Ok(times)
     }
 
-    /// Returns what the last member will say.
+    /// Returns what the last member will send.
     fn arrive_all_but_one(&mut self, round: u64) -> io::Result<Vec<u8>> {
         let connections = self.peers.len();
         let party = connections * self.speech.members;
@@ -52,7 +53,7 @@ impl Client {
             if peer.index + 1 < connections {
                 lines.append(&mut last);
             }
-            // The answer to a ping says that what came before it has been taken.
+            // The answer to a ping shows that everything before it has been processed.
             if arete {
                 lines.extend_from_slice(&ping);
             }
@@ -95,7 +96,7 @@ impl Client {
         Ok((first.unwrap_or_default(), begin.elapsed()))
     }
 
-    /// Everybody counts; who has counted last publishes that all are there.
+    /// Every member counts. The last one publishes that all have arrived.
     fn meet_at_redis(&mut self, round: u64) -> io::Result<(Duration, Duration)> {
         let arrive = speech::redis_arrive(round);
         self.count_all_but_one(&arrive, 1)?;
@@ -120,13 +121,13 @@ impl Client {
             Ok(missing == 0)
         })?;
         let times = (first.unwrap_or_default(), begin.elapsed());
-        // The answer to it comes after the one to the publication.
+        // Its answer follows the answer to the publication.
         self.peers[at].stream.write_all(&speech::redis_forget(round))?;
         self.until("have its counter removed", |peer, line| Ok(peer.index == at && line == b":1\r"))?;
         Ok(times)
     }
 
-    /// All connections but the last one say the same to Redis, and get so many answers each.
+    /// All connections but the last send the same command to Redis. Each receives `answers` answers.
     fn count_all_but_one(&mut self, says: &[u8], answers: usize) -> io::Result<()> {
         let at = self.peers.len() - 1;
         let mut missing = at * answers;
@@ -143,7 +144,7 @@ impl Client {
     }
 }
 
-/// A connection is released once a round.
+/// A connection is released once in each round.
 fn take_release(peer: &mut Peer, round: u64) -> io::Result<()> {
     if peer.round + 1 != round {
         return Err(Error::other(format!("connection {} was released twice, or not in each round", peer.index)));
@@ -156,7 +157,7 @@ fn early(line: &[u8]) -> Error {
     Error::other(format!("a verdict before all had arrived: {}", String::from_utf8_lossy(line)))
 }
 
-/// Whether a verdict releases just these arrivals.
+/// Returns whether the verdict releases exactly these arrivals.
 fn releases(line: &[u8], ids: &[u64]) -> bool {
     let Ok(FromController::RoundVerdict(mut verdict)) = FromController::decode(line) else { return false };
     verdict.ids.sort_unstable();

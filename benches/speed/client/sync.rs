@@ -1,7 +1,7 @@
-//! The row of syncs: how fast the last value brings everybody the map of all.
+//! The row of syncs: the time from the last value until all members have the map.
 //!
-//! The maps of all members together do not fit in memory, so they are counted as they come; one connection's map is
-//! kept and compared with what was given.
+//! The maps of all members do not fit in memory together. Therefore their bytes are only counted, and one connection's
+//! map is kept and compared with the values.
 
 use std::io::{self, Error, Write};
 use std::time::{Duration, Instant};
@@ -9,24 +9,24 @@ use std::time::{Duration, Instant};
 use super::{Client, Peer};
 use crate::speech::{self, Kind, VALUE_BYTES};
 
-/// How much of a line is kept: enough to tell what it is.
+/// The part of a line that is kept: enough to recognize its type.
 const HEAD_MAX: usize = 160;
 
-/// What one connection has got in this round.
+/// What one connection has received in this round.
 #[derive(Default, Clone)]
 struct Tally {
-    /// The line that comes: its beginning and its length so far.
+    /// The current line: its beginning and its length up to now.
     head: Vec<u8>,
     length: usize,
-    /// The bytes of the map, and with Redis the lines that are still to come.
+    /// The bytes of the map, and for Redis the number of lines that are missing.
     map: usize,
     lines: usize,
     done: bool,
 }
 
 impl Client {
-    /// One round: all values but one, and when they have been taken the last one. Returns how long after it the first
-    /// and the last connection had the whole map.
+    /// One round: sends all values but one, waits until they have been processed, then sends the last one. Returns the
+    /// time from the last value until the first and the last connection had the whole map.
     pub fn exchange(&mut self, round: u64) -> io::Result<(Duration, Duration)> {
         let at = self.peers.len() - 1;
         for index in 0..at {
@@ -74,12 +74,12 @@ impl Client {
         Ok(times)
     }
 
-    /// What connection `index` says to give its value.
+    /// The line with which connection `index` gives its value.
     fn value(&self, round: u64, index: usize) -> Vec<u8> {
         let value = value(index);
         match self.speech.kind {
             Kind::Arete => self.speech.give(round, index, self.peers.len(), &value),
-            // As it stands in the map: all that is left is to put them together.
+            // In the form that the map uses, so that the limit only concatenates the values.
             Kind::Limit => format!("\"{}\":{value}\n", speech::slave_name(index)).into_bytes(),
             Kind::Redis => speech::redis_give(round, index, &value),
         }
@@ -98,7 +98,7 @@ impl Client {
         })
     }
 
-    /// How long the map is: with Redis all of its lines, else what stands between the braces.
+    /// The length of the map. For Redis it is the length of all lines, otherwise the length between the braces.
     fn map_bytes(&self) -> usize {
         let name = speech::slave_name(0).len();
         let count = self.peers.len();
@@ -111,7 +111,7 @@ impl Client {
         }
     }
 
-    /// Whether one connection's map is right, value by value.
+    /// Returns whether the map of one connection has the right values.
     fn compare(&self, kept: &[u8]) -> io::Result<()> {
         if self.speech.kind == Kind::Redis {
             return Ok(());
@@ -128,7 +128,7 @@ impl Client {
         }
     }
 
-    /// What is to be said after a round, outside its time.
+    /// The commands to send after a round, outside the measured time.
     fn tidy(&mut self, round: u64) -> io::Result<()> {
         match self.speech.kind {
             Kind::Limit => Ok(()),
@@ -145,16 +145,16 @@ impl Client {
     }
 }
 
-/// How a map begins.
+/// The beginning of a map.
 const MAP: &[u8] = b"{\"type\":\"map\"";
 
-/// One member's value, as JSON: different for each, [`VALUE_BYTES`] long.
+/// The value of one member, as JSON. It is different for each member, and [`VALUE_BYTES`] long.
 fn value(index: usize) -> String {
     let name = speech::slave_name(index);
     format!("\"{name:x<width$}\"", width = VALUE_BYTES - "\"\"".len())
 }
 
-/// Counts what has come, and calls `each` at the end of every line.
+/// Counts the received bytes, and calls `each` at the end of every line.
 fn cut(tally: &mut Tally, mut rest: &[u8], mut each: impl FnMut(&mut Tally) -> io::Result<()>) -> io::Result<()> {
     while let Some(end) = memchr::memchr(b'\n', rest) {
         add(tally, &rest[..=end]);
@@ -173,7 +173,7 @@ fn add(tally: &mut Tally, bytes: &[u8]) {
     tally.length += bytes.len();
 }
 
-/// A map's line, then, with arete, a verdict's.
+/// A line with a map. With arete, a line with a verdict follows.
 fn arete_line(peer: &mut Peer, tally: &mut Tally, kind: Kind, released: &[u8]) -> io::Result<()> {
     let line = tally.head.trim_ascii_end();
     if line.starts_with(MAP) {
@@ -196,7 +196,7 @@ fn arete_line(peer: &mut Peer, tally: &mut Tally, kind: Kind, released: &[u8]) -
     Ok(())
 }
 
-/// A published release, which is the time to ask for the map, or a line of the map.
+/// A published release, after which the map is requested, or a line of the map.
 fn redis_line(peer: &mut Peer, tally: &mut Tally, released: &[u8], take: &[u8]) -> io::Result<()> {
     if tally.lines > 0 {
         tally.lines -= 1;

@@ -1,4 +1,4 @@
-//! The rows of triggers: how fast one reaches everybody, and how many notifies are answered.
+//! The rows of triggers: the time until all slaves hear of one, and how many notifies are answered.
 
 use std::io::{self, Error, Write};
 use std::time::{Duration, Instant};
@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use super::{Client, Peer};
 use crate::speech::{self, Kind};
 
-/// How many notifies without an answer each connection has in the throughput rows.
+/// The number of unanswered notifies on each connection in the throughput rows.
 pub const IN_FLIGHT: u64 = 32;
 
 impl Client {
-    /// One trigger: all notifies but one, their answers, then the last one. Returns how long after it the first and
-    /// the last `triggered` were here.
+    /// One trigger: sends all notifies but one, waits for their answers, then sends the last one. Returns the time
+    /// from the last notify until the first and the last `triggered` have been received.
     pub fn round(&mut self, round: u64) -> io::Result<(Duration, Duration)> {
         let notify = self.speech.notify(round);
         let last = self.peers.len() - 1;
@@ -24,12 +24,12 @@ impl Client {
         let mut first = None;
         let begin = Instant::now();
         self.peers[last].stream.write_all(&notify)?;
-        self.until("be told that the trigger has fired", |peer, line| {
+        self.until("hear that the trigger has fired", |peer, line| {
             if line != triggered {
                 return Ok(false);
             }
             if peer.round == round {
-                return Err(Error::other("a connection was told twice that a trigger has fired"));
+                return Err(Error::other("a connection heard twice that a trigger has fired"));
             }
             peer.round = round;
             missing -= 1;
@@ -51,7 +51,8 @@ impl Client {
         })
     }
 
-    /// Notifies with [`IN_FLIGHT`] on every connection for so long. Returns how many were answered, and the time.
+    /// Keeps [`IN_FLIGHT`] notifies on every connection for `time`. Returns how many were answered, and the exact
+    /// time.
     pub fn flood(&mut self, time: Duration) -> io::Result<(u64, Duration)> {
         let redis = self.speech.kind == Kind::Redis;
         let (before, after) = self.speech.flood_parts();
