@@ -247,6 +247,8 @@ mod tests {
         assert_eq!(folded(&["10.0.0.1", "10.0.0.3", "10.0.0.2"]), "10.0.0.[1-3]=3");
         assert_eq!(folded(&["n[1]", "n[2]"]), "n[1]=1 n[2]=1");
         assert_eq!(folded(&["x1234567890", "x1234567891"]), "x1234567890=1 x1234567891=1");
+        let many = |last: u32| format!("{}{last}", "1a".repeat(NUMBERS_MAX));
+        assert_eq!(folded(&[&many(1), &many(2)]), format!("{}=1 {}=1", many(1), many(2)));
     }
 
     #[test]

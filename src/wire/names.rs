@@ -78,3 +78,32 @@ pub fn by_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<St
     numbers.keys().try_for_each(|name| check(name))?;
     Ok(numbers)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::ToController;
+    use super::*;
+
+    #[test]
+    fn a_message_with_a_name_that_nothing_can_have_is_malformed() {
+        let decodes = |line: &str| ToController::decode(line.as_bytes()).is_ok();
+        let lines = [
+            r#"{"type":"notify","room":"r","trigger":"NAME","count":1}"#,
+            r#"{"type":"notify","room":"NAME","trigger":"t","count":2}"#,
+            r#"{"type":"watch","room":"r","trigger":"NAME"}"#,
+            r#"{"type":"arrive","room":"r","barrier":"b","id":1,"member":"m","party":{"members":["m","NAME"]}}"#,
+            r#"{"type":"state","run":"r","notified":{"NAME":1},"seq":0}"#,
+            r#"{"type":"output","run":"r","file":"NAME","offset":0,"data":""}"#,
+            r#"{"type":"look","run":"NAME"}"#,
+            r#"{"type":"join","protocol":1,"version":"v","incarnation":"i","room":"r","member":"NAME"}"#,
+        ];
+        for line in lines {
+            assert!(decodes(&line.replace("NAME", "n")), "{line}");
+            assert!(decodes(&line.replace("NAME", &"n".repeat(NAME_MOST))), "{line}");
+            assert!(!decodes(&line.replace("NAME", &"n".repeat(NAME_MOST + 1))), "{line}");
+            assert!(!decodes(&line.replace("NAME", &format!("\\n{}", "n".repeat(NAME_MOST)))), "{line}");
+        }
+        let absent = r#"{"type":"join","protocol":1,"version":"v","incarnation":"i","room":"r","member":null}"#;
+        assert!(decodes(absent) && decodes(&absent.replace(",\"member\":null", "")));
+    }
+}

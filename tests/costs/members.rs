@@ -18,6 +18,7 @@ pub const CASES: &[Case] = &[
     ("arrive", arrive_with_many),
     ("arrive", arrive_at_many),
     ("arrive", arrive_until_all_time_out),
+    ("arrive", arrive_with_names_that_fold_badly),
     ("give", give),
     ("give", give_nested),
     ("gone", gone),
@@ -205,6 +206,24 @@ fn arrive_with_many(it: &Loop<'_>) {
 }
 
 /// Large rounds whose deadlines pass at the same time.
+/// Two members disagree about many names with many numbers, which a message would show as ranges.
+fn arrive_with_names_that_fold_badly(it: &Loop<'_>) {
+    let names = |letter: char| -> Vec<String> {
+        (0..10_000).map(|nr| format!("\"{nr:05}{}\"", format!("{letter}1").repeat(120))).collect()
+    };
+    let mut peers = [it.joins("m"), it.joins("v")];
+    for (peer, (member, letter)) in peers.iter_mut().zip([("m", 'a'), ("v", 'b')]) {
+        let party = names(letter).join(",");
+        let arrive = |id: usize| {
+            format!(
+                r#"{{"type":"arrive","room":"r","barrier":"b{id}","id":{id},"member":"{member}","timeout":1,"party":{{"members":["{member}",{party}]}}}}"#
+            )
+        };
+        peer.lines((1..3).map(arrive));
+    }
+    peers.iter_mut().for_each(|peer| peer.settles());
+}
+
 fn arrive_until_all_time_out(it: &Loop<'_>) {
     let names: Vec<String> = (1..MEMBERS_MAX).map(|nr| format!("\"n{nr}\"")).collect();
     let party = format!(r#"{{"members":["m",{}]}}"#, names.join(","));

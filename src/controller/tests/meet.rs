@@ -265,6 +265,10 @@ fn a_declared_timeout_applies_if_the_arrival_names_none() {
     assert!(world.take(b).contains("b#x is not a member"), "{:?}", world.heard);
     world.say(b, &at_the_barrier("b", 2, r#","party":{"members":["@none"]}"#));
     assert!(world.take(b).contains("there is no group"), "{:?}", world.heard);
+    for (id, name) in [(3, "a\\u202e"), (4, ""), (5, "#t"), (6, &*"x".repeat(300))] {
+        world.say(b, &at_the_barrier("b", id, &format!(r#","party":{{"members":["b","{name}"]}}"#)));
+        assert!(world.take(b).contains("cannot be a member"), "{name:?}: {:?}", world.heard);
+    }
 }
 
 #[test]
