@@ -145,8 +145,11 @@ impl Controller {
             let since = self.wall_clock(now);
             let bytes = run.disk_use();
             let submission = run.hosted.unwrap_or_default().submission;
-            let shelved = Archived { state, submission, bytes, since, touched: since };
-            let json = serde_json::to_vec(&shelved).expect("what is plain fields always encodes");
+            let mut shelved = Archived { state, submission, bytes, since, touched: since };
+            let encoded =
+                |shelved: &Archived| serde_json::to_vec(shelved).expect("what is plain fields always encodes");
+            shelved.bytes += encoded(&shelved).len() as u64;
+            let json = encoded(&shelved);
             out.persist(run.results.join(OVER), text::harmless_json(json));
             if let Some(host) = &mut self.host {
                 host.remove(&format!("{}/{RESOURCES}", run.id), out);

@@ -187,3 +187,20 @@ fn the_oldest_results_are_removed_when_all_take_more_than_keep_max() {
     assert_eq!(standing(&mut lab, &kept), ["none", "over", "over"], "three take 900,000 bytes");
     assert!(!lab.disk.keys().any(|path| path.starts_with(Path::new(RUNS).join(&kept[0]))));
 }
+
+#[test]
+fn a_run_counts_with_every_file_of_its_directory() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let a = lab.slave("a", "i", None);
+    let run = lab.submit(operator, "one", &test_for("a"));
+    lab.serve(&run, &[a]);
+    assert_eq!(lab.state(operator, &run), "over");
+    let directory = Path::new(RUNS).join(&run);
+    let archived: Archived = serde_json::from_slice(&lab.disk[&directory.join(OVER)]).expect("it was just written");
+    let files = lab.files(&directory);
+    let expected: u64 = files.iter().map(|(_, length)| length + 4_096).sum();
+    let counted = archived.bytes;
+    // Only the head of the ledger is not counted.
+    assert!(counted.abs_diff(expected) < 256, "{counted} counted, {expected} there: {files:?}");
+}
