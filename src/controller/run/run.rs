@@ -446,6 +446,9 @@ impl Run {
 
     /// Handles that the end condition of the test holds. Jobs that still run may finish, because each may still fail.
     pub(in crate::controller) fn finish_jobs(&mut self, now: Time, why: String, out: &mut Outbox) {
+        if !matches!(self.phase, Phase::Running | Phase::Finishing(_)) {
+            return;
+        }
         if self.no_job_is_left() {
             return self.pass(now, why, out);
         }

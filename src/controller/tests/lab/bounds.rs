@@ -204,3 +204,41 @@ fn a_run_counts_with_every_file_of_its_directory() {
     // Only the head of the ledger is not counted.
     assert!(counted.abs_diff(expected) < 256, "{counted} counted, {expected} there: {files:?}");
 }
+
+/// Returns the reason of the last goodbye to a peer, or the types of what it has heard.
+fn goodbye(lab: &mut Lab, conn: ConnId) -> String {
+    let bye = lab.heard.get_mut(&conn).and_then(VecDeque::pop_back).filter(|said| said["type"] == "bye");
+    match bye {
+        Some(bye) => format!("{} {}", bye["code"], bye["reason"]),
+        None => lab.words(conn),
+    }
+}
+
+#[test]
+fn a_report_before_the_start_does_not_end_the_run() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let test = test_for("a").replace(r#""shell": "true""#, r#""end": "passed""#);
+    let run = lab.submit(operator, "one", &test);
+    let report = |seq: u64, what: &str| format!(r#"{{"type":"report","run":"{run}","seq":{seq},"time":1,{what}}}"#);
+    for what in [
+        r#""what":"end","entry":"x","verdict":"passed""#,
+        r#""what":"spawned","entry":"x","nr":1"#,
+        r#""what":"idle","heard":0,"services":false"#,
+    ] {
+        let a = lab.slave("a", "i", None);
+        assert_eq!(lab.words(a), "welcome prepare");
+        lab.says(a, &report(1, what));
+        assert_eq!(goodbye(&mut lab, a), r#""malformed" "a report of a run that has not started""#);
+        assert_eq!(lab.state(operator, &run), "gathering", "{what}");
+        lab.close(a);
+    }
+    let a = lab.slave("a", "i", None);
+    lab.says(a, &report(1, r#""what":"warning","text":"w""#));
+    assert_eq!(lab.words(a), "welcome prepare recorded");
+    lab.of_run(a, "ready", &run);
+    lab.pass(SECOND / 2);
+    lab.says(a, &report(2, r#""what":"end","entry":"x","verdict":"passed""#));
+    assert!(lab.words(a).starts_with("start "), "the run has started");
+    assert_eq!(lab.state(operator, &run), "ending");
+}
