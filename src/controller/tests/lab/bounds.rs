@@ -242,3 +242,32 @@ fn a_report_before_the_start_does_not_end_the_run() {
     assert!(lab.words(a).starts_with("start "), "the run has started");
     assert_eq!(lab.state(operator, &run), "ending");
 }
+
+#[test]
+fn a_peer_that_sends_messages_of_others_is_disconnected() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let join = format!(r#"{{"type":"join","protocol":{PROTOCOL},"version":"x","incarnation":"j","room":"r"}}"#);
+    let operate = format!(r#"{{"type":"operate","protocol":{PROTOCOL},"version":"x"}}"#);
+    let of_operator = r#"{"type":"runs","after":"","over":true}"#;
+    let of_slave = r#"{"type":"ready","run":"r"}"#;
+    let not_of_a_slave = r#""malformed" "a slave does not send this message""#;
+    for line in [&*join, &operate, of_operator, r#"{"type":"list","room":"r"}"#] {
+        let a = lab.slave("a", "i", None);
+        lab.says(a, line);
+        assert_eq!(goodbye(&mut lab, a), not_of_a_slave, "{line}");
+    }
+    for line in [&*operate, of_slave, of_operator] {
+        let client = lab.connect();
+        lab.says(client, &join);
+        lab.says(client, line);
+        assert_eq!(goodbye(&mut lab, client), r#""malformed" "a client does not send this message""#, "{line}");
+    }
+    let a = lab.slave("a", "i", None);
+    lab.says(a, of_slave);
+    lab.says(a, r#"{"type":"notify","room":"r","trigger":"t","count":1}"#);
+    assert_eq!(lab.words(a), "welcome", "its run may be over");
+    lab.submit(operator, "one", &test_for("a"));
+    lab.says(a, &join);
+    assert_eq!(goodbye(&mut lab, a), not_of_a_slave, "it serves a run");
+}
