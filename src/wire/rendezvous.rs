@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub use super::limits::{FRESH, IDS_MAX, NOTE_MAX, SESSION_MAX, SESSION_MOST, SYNC_TIMEOUT, VALUE_MAX, VALUE_MOST};
 use super::message::Message;
 use super::raw_json::RawJson;
-use super::times::bounded;
+use super::times::{bounded, numbered};
 use crate::machine::Time;
 
 /// The members that must arrive.
@@ -35,6 +35,7 @@ pub struct Arrive<'a> {
     #[serde(borrow)]
     pub barrier: Cow<'a, str>,
     /// The number of this arrival among all arrivals and values of this incarnation: 1, 2, 3, ...
+    #[serde(deserialize_with = "numbered")]
     pub id: u64,
     /// The member.
     #[serde(borrow)]
@@ -67,6 +68,7 @@ pub struct Give<'a> {
     #[serde(borrow)]
     pub session: Cow<'a, str>,
     /// As in [`Arrive`].
+    #[serde(deserialize_with = "numbered")]
     pub id: u64,
     /// The member.
     #[serde(borrow)]
