@@ -79,6 +79,9 @@ const FIRST_MESSAGE: &str = "the first message must be a hello, a join or an ope
 /// The reason that a slave gets if it sends hello twice on one connection.
 const SECOND_HELLO: &str = "a second hello on one connection";
 
+/// The reason that a slave gets if it sends what only a client or an operator sends.
+const NOT_OF_A_SLAVE: &str = "a slave does not send this message";
+
 /// A controller.
 pub struct Controller {
     sessions: Sessions,
@@ -277,7 +280,11 @@ impl Controller {
             (Role::Idle, ToController::Bye(bye)) => Err(leaves(&bye)),
             (Role::Idle, ToController::Hello(_)) => Err(refusal(Code::Malformed, SECOND_HELLO.to_owned())),
             // A message for a run that is over.
-            (Role::Idle, _) => Ok(()),
+            (Role::Idle, ToController::Slave(_) | ToController::Member(_) | ToController::Notify(_)) => Ok(()),
+            (
+                Role::Idle,
+                ToController::Join(_) | ToController::Operate(_) | ToController::Client(_) | ToController::Operator(_),
+            ) => Err(refusal(Code::Malformed, NOT_OF_A_SLAVE.to_owned())),
         }
     }
 
@@ -312,11 +319,10 @@ impl Controller {
             ToController::Slave(message) => run.message(now, conn, ix, message, heard, out)?,
             ToController::Bye(bye) => return Err(run.on_bye(now, ix, &bye, heard, out)),
             ToController::Hello(_) => return Err(refusal(Code::Malformed, SECOND_HELLO.to_owned())),
-            ToController::Ping(_)
-            | ToController::Join(_)
-            | ToController::Operate(_)
-            | ToController::Client(_)
-            | ToController::Operator(_) => {}
+            ToController::Ping(_) => {}
+            ToController::Join(_) | ToController::Operate(_) | ToController::Client(_) | ToController::Operator(_) => {
+                return Err(refusal(Code::Malformed, NOT_OF_A_SLAVE.to_owned()));
+            }
         }
         let room = run.room.name.clone();
         for trigger in run.take_fired() {

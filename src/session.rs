@@ -352,7 +352,7 @@ mod tests {
             for refusal in refusals {
                 let said = refusal.expect_err(wrong).to_string();
                 assert!(
-                    said.contains("cannot name a") && said.ends_with("begins with a letter, a digit or \"_\""),
+                    said.contains("cannot name a") && said.ends_with("the first is a letter, a digit or \"_\""),
                     "{said}"
                 );
                 assert!(said.contains("1 to 64 characters"), "{said}");

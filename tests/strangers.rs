@@ -394,7 +394,7 @@ fn an_authority_issues_lists_and_revokes() {
     };
     wrong(&["init", "lab"], 1, "the directory is not empty");
     wrong(&["issue", "nowhere", "x"], 1, "it is not the directory of an authority");
-    wrong(&["issue", "lab", "a/b"], 2, "a name is 1 to 64");
+    wrong(&["issue", "lab", "a/b"], 2, "a name has 1 to 64");
     wrong(&["issue", "lab", "ca.pem"], 2, "the authority has a file of this name");
     wrong(&["issue", "lab", "x", "--address", "h:1"], 2, "without a port");
     wrong(&["revoke", "lab", "nobody"], 1, "no certificate was issued for");

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::signal::Signal;
 
@@ -15,9 +15,15 @@ use super::signal::Signal;
 #[serde(rename_all = "lowercase")]
 pub enum Exit {
     /// It exited with this status, 0 to 255.
+    #[serde(deserialize_with = "status")]
     Code(i32),
     /// This signal killed it.
     Signal(Signal),
+}
+
+/// Reads an exit status. Fails if it is not one, because no process can exit with another number.
+fn status<'de, D: Deserializer<'de>>(from: D) -> Result<i32, D::Error> {
+    u8::deserialize(from).map(i32::from)
 }
 
 impl fmt::Display for Exit {
@@ -51,4 +57,18 @@ pub struct Command {
     pub stdin: Option<Vec<u8>>,
     /// The process gets SIGTERM when arete itself dies, however it dies.
     pub dies_with_us: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_status_is_a_number_from_0_to_255() {
+        let read = |code: i32| serde_json::from_str::<Exit>(&format!(r#"{{"code":{code}}}"#)).ok();
+        for code in [0, 255] {
+            assert_eq!(read(code), Some(Exit::Code(code)));
+        }
+        assert_eq!([-1, 256, i32::MAX].map(read), [None; 3]);
+    }
 }

@@ -14,7 +14,7 @@ pub use super::limits::{FRESH, IDS_MAX, NOTE_MAX, SESSION_MAX, SESSION_MOST, SYN
 use super::message::Message;
 use super::names;
 use super::raw_json::RawJson;
-use super::times::bounded;
+use super::times::{bounded, numbered};
 use crate::machine::Time;
 
 /// The members that must arrive.
@@ -37,6 +37,7 @@ pub struct Arrive<'a> {
     #[serde(borrow, deserialize_with = "names::name")]
     pub barrier: Cow<'a, str>,
     /// The number of this arrival among all arrivals and values of this incarnation: 1, 2, 3, ...
+    #[serde(deserialize_with = "numbered")]
     pub id: u64,
     /// The member.
     #[serde(borrow, deserialize_with = "names::name")]
@@ -69,6 +70,7 @@ pub struct Give<'a> {
     #[serde(borrow, deserialize_with = "names::name")]
     pub session: Cow<'a, str>,
     /// As in [`Arrive`].
+    #[serde(deserialize_with = "numbered")]
     pub id: u64,
     /// The member.
     #[serde(borrow, deserialize_with = "names::name")]

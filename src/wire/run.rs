@@ -12,6 +12,7 @@ use super::frame::base64_bytes;
 use super::names;
 use super::schedule::{Entry, Resource};
 use super::slave_event::SlaveEvent;
+use super::times::counted_each;
 use super::verdict::Verdict;
 use crate::machine::{Bytes, Time};
 
@@ -127,8 +128,8 @@ pub struct State<'a> {
     /// The run.
     #[serde(borrow, deserialize_with = "names::name")]
     pub run: Cow<'a, str>,
-    /// For each trigger, the notifies by this incarnation in this run.
-    #[serde(default, deserialize_with = "names::by_name")]
+    /// For each trigger that it has notified, the notifies by this incarnation in this run: 1, 2, 3, ...
+    #[serde(default, deserialize_with = "counted_each")]
     pub notified: BTreeMap<String, u64>,
     /// The triggers that the slave knows to have fired.
     #[serde(default)]

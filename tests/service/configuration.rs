@@ -152,6 +152,12 @@ fn a_check_finds_nothing_wrong_and_starts_nothing() {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert!(!place.path("work").exists(), "a check leaves nothing");
+    let config = serde_json::json!({"listen": address, "tls": tls, "state-dir": "state"});
+    place.write("controller.json", config.to_string());
+    let said = place.arete(["controller", "--config", "controller.json", "--check"]).run().exits_with(0).stdout;
+    for part in [&*format!("listen {address}:"), "state directory: state is"] {
+        assert!(said.contains(&format!("{part} in use, which is right if this controller runs already\n")), "{said}");
+    }
     let state: Vec<_> = fs::read_dir(place.path("state")).expect("the controller works there").flatten().collect();
     assert!(state.iter().all(|entry| !entry.file_name().to_string_lossy().contains("check")), "{state:?}");
 }
@@ -190,6 +196,11 @@ fn a_check_reports_all_problems_with_their_remedies() {
     place.arete(["pki", "issue", "other", "n1"]).run().exits_with(0);
     check(&["--name", "n1", "--controller", &address], &place.path("other/n1"))
         .complains(&["its certificate was signed by another authority than ours"]);
+    place.write("file", "");
+    let socket = ["controller", "--check", "--listen", "127.0.0.1:0", "--state-dir", "state", "--socket", "file"];
+    place.arete(socket).run().exits_with(1).complains(&["--socket file: the file exists and is not a socket"]);
+    let missing = place.arete(["controller", "--config", "missing.json"]).run();
+    missing.exits_with(2).complains(&["missing.json: it does not exist: create it, or leave --config out"]);
     let plain = place.arete(["slave", "--check", "--name", "n1", "--controller", "192.0.2.1:1"]).run();
     plain.exits_with(2).complains(&["--controller 192.0.2.1:1: without TLS", "add --tls lab/n1"]);
 }

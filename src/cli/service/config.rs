@@ -140,7 +140,7 @@ fn read_text(path: &Path, must_exist: bool) -> Result<Option<String>, Error> {
             .map_err(|_| Error::usage(format!("{subject}: it is not UTF-8, which JSON requires"))),
         Err(error) if error.is_missing() && !must_exist => Ok(None),
         Err(error) if error.is_missing() => {
-            Err(Error::failed(format!("{subject}: it does not exist: create it, or leave --config out")))
+            Err(Error::usage(format!("{subject}: it does not exist: create it, or leave --config out")))
         }
         Err(Unread::Io(error)) => Err(Error::failed(format!(
             "{subject}: cannot read it: {}; let this user read it, or use --config to name another file",

@@ -5,6 +5,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use arete::exit_code;
@@ -17,7 +18,10 @@ use crate::cli::service::options::{ControllerOptions, SlaveOptions};
 use crate::cli::service::origin::Origin;
 use crate::cli::service::{controller, probe, slave};
 use crate::cli::tls::identity::{Security, Use};
-use crate::cli::{directory, listen, owned, stdout};
+use crate::cli::{directory, listen, lock, owned, stdout};
+
+/// What is said of something that another process uses.
+const IN_USE: &str = "in use, which is right if this controller runs already";
 
 /// Prints the findings, and keeps the exit status.
 #[derive(Default)]
@@ -75,6 +79,29 @@ impl Report {
             return self.failed(&error.of(part));
         }
         self.writable(part, directory, option);
+    }
+
+    /// Checks the state directory of a controller.
+    fn state_directory(&mut self, directory: &Path) {
+        let part = "state directory";
+        self.directory(part, directory, "--state-dir");
+        // The lock is released at once.
+        let locked = if directory.is_dir() { self.take(lock::directory(directory)) } else { None };
+        if matches!(locked, Some(None)) {
+            self.passed(&format!("{part}: {} is {IN_USE}", directory.display()));
+        }
+    }
+
+    /// Checks the path of the operators' socket. `option` gives the path.
+    fn socket(&mut self, path: &Path, option: &str) {
+        if let Some(directory) = path.parent() {
+            self.directory_of_socket(directory);
+        }
+        if fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.file_type().is_socket()) {
+            let subject = format!("{option} {}", path.display());
+            let error = ListenError::Other(io::Error::other("the file exists and is not a socket"));
+            self.failed(&Error::Listen { subject, error, advice: "name another path, or remove the file".to_owned() });
+        }
     }
 
     /// Checks the directory of the operators' socket.
@@ -170,10 +197,10 @@ pub fn controller(options: &ControllerOptions) -> Result<u8, Error> {
         report.failed(&Error::failed(warning));
     }
     if let Some(directory) = &options.state_dir {
-        report.directory("state directory", directory, "--state-dir");
+        report.state_directory(directory);
     }
-    if let Some(directory) = options.socket.as_deref().and_then(Path::parent) {
-        report.directory_of_socket(directory);
+    if let Some(path) = &options.socket {
+        report.socket(path, &options.origin.subject("socket"));
     }
     report.end()
 }
@@ -185,7 +212,7 @@ fn try_to_listen(address: &str) -> Result<&'static str, ListenError> {
         match TcpListener::bind(address) {
             Ok(_) => return Ok("free"),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                return Ok("in use, which is right if this controller runs already");
+                return Ok(IN_USE);
             }
             Err(error) => last = ListenError::Refused(address, error),
         }

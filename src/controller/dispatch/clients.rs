@@ -116,7 +116,9 @@ impl Controller {
             ToController::Hello(_) | ToController::Join(_) => {
                 return Err(refusal(Code::Malformed, "a second hello or join on one connection".to_owned()));
             }
-            ToController::Operate(_) | ToController::Slave(_) | ToController::Operator(_) => {}
+            ToController::Operate(_) | ToController::Slave(_) | ToController::Operator(_) => {
+                return Err(refusal(Code::Malformed, "a client does not send this message".to_owned()));
+            }
         }
         Ok(())
     }

@@ -146,8 +146,10 @@ impl Controller {
             let since = self.wall_clock(now);
             let bytes = run.disk_use();
             let submission = run.hosted.unwrap_or_default().submission;
-            let archived = Archived { state, submission, bytes, since, touched: since };
-            let json = serde_json::to_vec(&archived).expect("plain fields always encode");
+            let mut archived = Archived { state, submission, bytes, since, touched: since };
+            let encoded = |archived: &Archived| serde_json::to_vec(archived).expect("plain fields always encode");
+            archived.bytes += encoded(&archived).len() as u64;
+            let json = encoded(&archived);
             out.persist(run.results.join(OVER), text::harmless_json(json));
             if let Some(host) = &mut self.host {
                 host.remove(&format!("{}/{RESOURCES}", run.id), out);

@@ -2,7 +2,7 @@
 //!
 //! It decides which runs are removed. A run is not removed within a minute of its end, or of a question about it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -51,16 +51,14 @@ pub struct Archived {
 }
 
 /// The runs that are over, and the questions about files that are not answered.
-///
-/// Runs come in at one end and leave at the other, so the place of a run is its number minus that of the first.
 pub struct Archive {
     keeping: Keeping,
     /// How many bytes the runs may take together.
     bytes_max: Option<u64>,
-    /// The latest is the last.
-    over: VecDeque<Archived>,
-    /// The number of the first of them.
-    first: u64,
+    /// The runs by their numbers. The latest has the highest.
+    over: BTreeMap<u64, Archived>,
+    /// The number of the next run.
+    next: u64,
     /// How many bytes they take together.
     bytes: u128,
     /// The numbers of the runs by their ids, and by the names under which they were handed in.
@@ -94,8 +92,8 @@ impl Archive {
         Archive {
             keeping,
             bytes_max,
-            over: VecDeque::new(),
-            first: 0,
+            over: BTreeMap::new(),
+            next: 0,
             bytes: 0,
             by_id: BTreeMap::new(),
             by_submission: BTreeMap::new(),
@@ -110,11 +108,12 @@ impl Archive {
 
     /// Adds the run that was over last.
     pub fn put(&mut self, archived: Archived) {
-        let number = self.first + self.over.len() as u64;
+        let number = self.next;
+        self.next += 1;
         self.by_id.insert(archived.state.run.clone(), number);
         self.by_submission.insert(archived.submission.clone(), number);
         self.bytes += u128::from(archived.bytes);
-        self.over.push_back(archived);
+        self.over.insert(number, archived);
     }
 
     /// Adds a question that is answered when this has been read.
@@ -130,7 +129,7 @@ impl Archive {
     /// Notes that an operator uses a run.
     pub fn touch(&mut self, id: &str, wall_clock: i64) {
         let Some(number) = self.by_id.get(id) else { return };
-        if let Some(archived) = self.over.get_mut((number - self.first) as usize) {
+        if let Some(archived) = self.over.get_mut(number) {
             archived.touched = wall_clock;
         }
     }
@@ -146,42 +145,44 @@ impl Archive {
     }
 
     fn numbered(&self, number: u64) -> Option<&RunState> {
-        self.over.get((number - self.first) as usize).map(|archived| &archived.state)
+        self.over.get(&number).map(|archived| &archived.state)
     }
 
     /// Returns all runs, the latest first.
     pub fn latest_first(&self) -> impl Iterator<Item = &RunState> {
-        self.over.iter().rev().map(|archived| &archived.state)
+        self.over.values().rev().map(|archived| &archived.state)
     }
 
     /// Takes out the oldest run if it is not kept any longer. Returns it with the option that limits the archive.
     pub fn take_oldest(&mut self, wall_clock: i64) -> Option<(Archived, &'static str)> {
-        let oldest = self.over.front()?;
         let most = match self.keeping {
             Keeping::Count(count) => count.min(KEPT_MAX),
             Keeping::All | Keeping::Age(_) => KEPT_MAX,
         };
-        let too_old = match self.keeping {
-            Keeping::Age(age) => i128::from(wall_clock) - i128::from(oldest.since) > age.as_micros() as i128,
+        let too_many = self.over.len().saturating_sub(most);
+        let too_old = |archived: &Archived| match self.keeping {
+            Keeping::Age(age) => i128::from(wall_clock) - i128::from(archived.since) > age.as_micros() as i128,
             Keeping::All | Keeping::Count(_) => false,
         };
-        let option = match self.bytes_max {
-            _ if self.over.len() > most || too_old => "--keep",
-            Some(bytes_max) if self.bytes > u128::from(bytes_max) => "--keep-max",
-            _ => return None,
-        };
+        let too_large = self.bytes_max.is_some_and(|bytes_max| self.bytes > u128::from(bytes_max));
+        let mut removable = self.over.iter().enumerate().map_while(|(place, (number, archived))| {
+            let option = match place < too_many || too_old(archived) {
+                true => "--keep",
+                false if too_large => "--keep-max",
+                false => return None,
+            };
+            Some((*number, archived, option))
+        });
         // An operator that has followed the run fetches the rest of its results.
-        if wall_clock.saturating_sub(oldest.touched) < KEPT_AT_LEAST {
-            return None;
-        }
-        let oldest = self.over.pop_front()?;
+        let is_unused = |archived: &Archived| wall_clock.saturating_sub(archived.touched) >= KEPT_AT_LEAST;
+        let (number, _, option) = removable.find(|(_, archived, _)| is_unused(archived))?;
+        let oldest = self.over.remove(&number)?;
         for (index, key) in [(&mut self.by_id, &oldest.state.run), (&mut self.by_submission, &oldest.submission)] {
             // A name that was used again belongs to the later run.
-            if index.get(key) == Some(&self.first) {
+            if index.get(key) == Some(&number) {
                 index.remove(key);
             }
         }
-        self.first += 1;
         self.bytes -= u128::from(oldest.bytes);
         Some((oldest, option))
     }
@@ -199,6 +200,49 @@ pub fn is_shipped(file: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::operate::RunStatus;
+
+    /// Returns a run of 10 bytes that is over since this minute.
+    fn archived(run: &str, minute: i64) -> Archived {
+        let state = RunState {
+            run: run.to_owned(),
+            test: String::new(),
+            state: RunStatus::Over,
+            submitted: String::new(),
+            started: None,
+            seconds: None,
+            why: String::new(),
+            verdict: None,
+            code: None,
+            slaves: 1,
+            connected: 0,
+        };
+        let since = minute * KEPT_AT_LEAST;
+        Archived { state, submission: run.to_owned(), bytes: 10, since, touched: since }
+    }
+
+    /// Returns the runs that are removed in this minute.
+    fn removed(archive: &mut Archive, minute: i64) -> Vec<String> {
+        std::iter::from_fn(|| archive.take_oldest(minute * KEPT_AT_LEAST))
+            .map(|(archived, _)| archived.state.run)
+            .collect()
+    }
+
+    #[test]
+    fn a_run_that_somebody_asks_for_protects_no_other() {
+        let age = Keeping::Age(Duration::from_secs(60));
+        for (keeping, bytes_max, goes) in
+            [(Keeping::Count(1), None, &["b"][..]), (age, None, &["b", "c"]), (Keeping::All, Some(20), &["b"])]
+        {
+            let mut archive = Archive::new(keeping, bytes_max);
+            [("a", 0), ("b", 1), ("c", 2)].into_iter().for_each(|(run, minute)| archive.put(archived(run, minute)));
+            archive.touch("a", 10 * KEPT_AT_LEAST);
+            assert_eq!(removed(&mut archive, 10), goes, "{keeping:?}");
+            assert!(archive.get("a").is_some() && archive.get("b").is_none() && archive.of_submission("b").is_none());
+            let later = if bytes_max.is_some() { &[][..] } else { &["a"] };
+            assert_eq!(removed(&mut archive, 11), later, "{keeping:?}");
+        }
+    }
 
     #[test]
     fn only_files_of_the_results_are_given_out() {

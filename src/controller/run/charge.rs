@@ -8,12 +8,17 @@ use crate::machine::{Outbox, Time};
 /// How much of the disk a file or a directory takes beyond its bytes, at most.
 const FILE_COST: u64 = 4_096;
 
+/// The files of the controller itself in the directory: the events, the ledger, the summary, the report, what is known of the
+/// run when it is over, and the test.
+const OWN_FILES: usize = 6;
+
 impl Run {
-    /// Returns how much of the disk its directory takes, in bytes: its record, what its slaves have shipped, and its test.
+    /// Returns how much of the disk its directory takes, in bytes: its record, its outcome, what its slaves have shipped, and
+    /// its test. What the archive writes into it later is not included.
     pub(in crate::controller) fn disk_use(&self) -> u64 {
         let test = self.hosted.as_ref().map_or(0, |hosted| hosted.size as u64);
         let files: usize = self.roster.iter().map(|member| member.files.len() + member.directories).sum();
-        self.length_of_record() + self.shipped + test + files as u64 * FILE_COST
+        self.length_of_record() + self.outcome_bytes + self.shipped + test + (OWN_FILES + files) as u64 * FILE_COST
     }
 
     /// Returns how much is recorded, in bytes.

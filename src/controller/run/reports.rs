@@ -312,10 +312,14 @@ impl Run {
         if report.seq <= recorded {
             return Ok(());
         }
-        if report.seq != recorded + 1 {
-            let error = SlaveError::ReportGap { seq: report.seq, recorded };
+        let error = match &report.what {
+            _ if report.seq != recorded + 1 => Some(SlaveError::ReportGap { seq: report.seq, recorded }),
+            SlaveEvent::Warning { .. } | SlaveEvent::Trouble { .. } => None,
+            _ => self.start.is_none().then_some(SlaveError::ReportBeforeStart),
+        };
+        if let Some(error) = error {
             if self.begun.is_some() {
-                // An earlier report was answered, and the controller was killed before the disk had it.
+                // The controller was killed before the disk had the start, or an earlier report that was answered.
                 self.lose(now, ix, &error.to_string(), out);
             }
             return Err(error);

@@ -141,6 +141,9 @@ struct Summary<'a> {
     /// Only that there are some: they are added one by one.
     #[serde(skip_serializing_if = "Option::is_none")]
     failures: Option<[(); 0]>,
+    /// The number of later failures, which only `events.jsonl` has.
+    #[serde(skip_serializing_if = "is_zero")]
+    failures_left_out: usize,
     /// The wall-clock time of the start, unless the run never started.
     #[serde(skip_serializing_if = "Option::is_none")]
     started: Option<&'a str>,
@@ -248,6 +251,7 @@ pub fn frame(test: &Test, roster: &Roster, triggers: &Triggers, ending: &Ending)
         why: ending.why,
         then: ending.then.as_deref(),
         failures: ending.failures.first().map(|_| []),
+        failures_left_out: ending.failures.count() - ending.failures.kept().len(),
         started: ending.start.map(|(_, wall)| wall),
         duration: since(ending.now),
         start_skew: start_skew(roster).map(|(skew, _)| skew.as_secs_f64()),
@@ -379,6 +383,39 @@ mod tests {
         };
         let entry = |name: &str, action| Entry { name: name.to_owned(), policy: Policy::Poke, action };
         vec![entry("make", action), entry("give", sync)]
+    }
+
+    #[test]
+    fn a_summary_says_how_many_failures_it_leaves_out() {
+        let test = crate::testfile::parse(
+            "t",
+            r#"{"name": "t", "end": {"duration": 1}, "slaves": {"a": ["s"]},
+            "schedules": {"s": [{"name": "x", "at": 0, "shell": "false"}]}}"#,
+            &mut |_| Err(String::new()),
+        )
+        .expect("a test");
+        let roster = Roster::new(&test, &crate::controller::session::budget::Budget::default());
+        let mut failures = Failures::default();
+        let mut left_out = |count| {
+            let kind = failures::FailureKind::Entry;
+            (0..count).for_each(|_| failures.add(Failure::of_run(kind, Time::default(), "x".to_owned())));
+            let ending = Ending {
+                run: "r",
+                verdict: Verdict::Failed,
+                why: "x",
+                then: None,
+                failures: &failures,
+                never_began: Vec::new(),
+                start: None,
+                now: Time::default(),
+            };
+            let frame = frame(&test, &roster, &Triggers::default(), &ending);
+            let whole = [frame.before_failures, frame.before_slaves, frame.after_slaves].concat();
+            let summary: serde_json::Value = serde_json::from_slice(&whole).expect("it is JSON");
+            summary.get("failures_left_out").cloned()
+        };
+        assert_eq!(left_out(1_000), None);
+        assert_eq!(left_out(7), Some(7.into()));
     }
 
     #[test]

@@ -163,6 +163,8 @@ pub struct Run {
     pub(in crate::controller) confirmation: Option<ConfirmId>,
     /// The summary, until it is written.
     pub(in crate::controller) summary: Option<Summary>,
+    /// The lengths of its summary and of its report together, in bytes.
+    pub(in crate::controller) outcome_bytes: u64,
     /// When it ended.
     pub(in crate::controller) ended: Option<Time>,
     /// When an earlier process of the controller began the run, and whether it had started the slaves itself.
@@ -210,6 +212,7 @@ impl Run {
             ended_before_restart: false,
             confirmation: None,
             summary: None,
+            outcome_bytes: 0,
             ended: None,
             begun: None,
             embedded: false,
@@ -443,6 +446,9 @@ impl Run {
 
     /// Handles that the end condition of the test holds. Jobs that still run may finish, because each may still fail.
     pub(in crate::controller) fn finish_jobs(&mut self, now: Time, why: String, out: &mut Outbox) {
+        if !matches!(self.phase, Phase::Running | Phase::Finishing(_)) {
+            return;
+        }
         if self.no_job_is_left() {
             return self.pass(now, why, out);
         }

@@ -120,6 +120,7 @@ impl Run {
                 let ending = self.ending(verdict, &why);
                 let frame = results::frame(&self.test, &self.roster, &self.room.triggers, &ending);
                 let report = summary::text(&self.test, &self.roster, Path::new(""), &ending);
+                self.outcome_bytes = report.len() as u64;
                 out.persist(self.results.join(REPORT), report.into_bytes());
                 let file = SummaryFile::new(self.results.join(SUMMARY), frame, again);
                 self.summary = Some(Summary::Begun(file));
@@ -127,7 +128,10 @@ impl Run {
             }
             Some(Summary::Begun(mut file)) => {
                 match file.write(now, self.started(), (&self.failures, &self.roster), pace, out) {
-                    true => self.confirmation = Some(out.confirm()),
+                    true => {
+                        self.outcome_bytes += file.length();
+                        self.confirmation = Some(out.confirm());
+                    }
                     false => self.summary = Some(Summary::Begun(file)),
                 }
             }

@@ -13,6 +13,8 @@ pub enum SlaveError {
     LongOutput,
     /// Reports are missing.
     ReportGap { seq: u64, recorded: u64 },
+    /// A report of something that cannot happen before the start.
+    ReportBeforeStart,
     /// The slave has made more reports than this.
     TooManyReports { max: u64 },
     /// A report names an entry that the slave does not have.
@@ -28,6 +30,7 @@ impl fmt::Display for SlaveError {
         match self {
             SlaveError::LongOutput => write!(f, "an output of more than {CHUNK_MAX} bytes"),
             SlaveError::ReportGap { seq, recorded } => write!(f, "report {seq} came after report {recorded}"),
+            SlaveError::ReportBeforeStart => f.write_str("a report of a run that has not started"),
             SlaveError::TooManyReports { max } => write!(f, "it made more than {max} reports"),
             SlaveError::NotAnEntry(name) => write!(f, "{name:?} is not the name of an entry of this slave"),
             SlaveError::NotATrigger(name) => write!(f, "{name:?} is not the name of a trigger of the test"),

@@ -78,6 +78,11 @@ impl SummaryFile {
         false
     }
 
+    /// Returns how much is written, in bytes.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
     /// Encodes the next failure or slave. Returns whether there is none left.
     fn encode_next(&mut self, start: Option<Time>, (failures, roster): (&Failures, &Roster), pace: &mut Pace) -> bool {
         let (first, item, next) = match &self.next {
@@ -121,6 +126,7 @@ impl SummaryFile {
 
     fn finish(&mut self, out: &mut Outbox) {
         if self.length == 0 && !self.again {
+            self.length = self.bytes.len() as u64;
             return out.persist(self.path.clone(), std::mem::take(&mut self.bytes));
         }
         self.append(out);

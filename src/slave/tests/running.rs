@@ -157,7 +157,7 @@ fn a_slave_cannot_serve_under_a_name_that_is_not_valid() {
     world.prepare(json!({"serve_as": "../a"}));
     let unready = world.take("unready");
     let reason = unready[0]["reason"].as_str().unwrap_or_default();
-    assert!(reason.starts_with("\"../a\" cannot name a slave: a name is"), "{reason}");
+    assert!(reason.starts_with("\"../a\" cannot name a slave: a name has"), "{reason}");
     assert!(world.spawned.is_empty());
 }
 

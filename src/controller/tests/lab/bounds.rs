@@ -187,3 +187,87 @@ fn the_oldest_results_are_removed_when_all_take_more_than_keep_max() {
     assert_eq!(standing(&mut lab, &kept), ["none", "over", "over"], "three take 900,000 bytes");
     assert!(!lab.disk.keys().any(|path| path.starts_with(Path::new(RUNS).join(&kept[0]))));
 }
+
+#[test]
+fn a_run_counts_with_every_file_of_its_directory() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let a = lab.slave("a", "i", None);
+    let run = lab.submit(operator, "one", &test_for("a"));
+    lab.serve(&run, &[a]);
+    assert_eq!(lab.state(operator, &run), "over");
+    let directory = Path::new(RUNS).join(&run);
+    let archived: Archived = serde_json::from_slice(&lab.disk[&directory.join(OVER)]).expect("it was just written");
+    let files = lab.files(&directory);
+    let expected: u64 = files.iter().map(|(_, length)| length + 4_096).sum();
+    let counted = archived.bytes;
+    // Only the head of the ledger is not counted.
+    assert!(counted.abs_diff(expected) < 256, "{counted} counted, {expected} there: {files:?}");
+}
+
+/// Returns the reason of the last goodbye to a peer, or the types of what it has heard.
+fn goodbye(lab: &mut Lab, conn: ConnId) -> String {
+    let bye = lab.heard.get_mut(&conn).and_then(VecDeque::pop_back).filter(|said| said["type"] == "bye");
+    match bye {
+        Some(bye) => format!("{} {}", bye["code"], bye["reason"]),
+        None => lab.words(conn),
+    }
+}
+
+#[test]
+fn a_report_before_the_start_does_not_end_the_run() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let test = test_for("a").replace(r#""shell": "true""#, r#""end": "passed""#);
+    let run = lab.submit(operator, "one", &test);
+    let report = |seq: u64, what: &str| format!(r#"{{"type":"report","run":"{run}","seq":{seq},"time":1,{what}}}"#);
+    for what in [
+        r#""what":"end","entry":"x","verdict":"passed""#,
+        r#""what":"spawned","entry":"x","nr":1"#,
+        r#""what":"idle","heard":0,"services":false"#,
+    ] {
+        let a = lab.slave("a", "i", None);
+        assert_eq!(lab.words(a), "welcome prepare");
+        lab.says(a, &report(1, what));
+        assert_eq!(goodbye(&mut lab, a), r#""malformed" "a report of a run that has not started""#);
+        assert_eq!(lab.state(operator, &run), "gathering", "{what}");
+        lab.close(a);
+    }
+    let a = lab.slave("a", "i", None);
+    lab.says(a, &report(1, r#""what":"warning","text":"w""#));
+    assert_eq!(lab.words(a), "welcome prepare recorded");
+    lab.of_run(a, "ready", &run);
+    lab.pass(SECOND / 2);
+    lab.says(a, &report(2, r#""what":"end","entry":"x","verdict":"passed""#));
+    assert!(lab.words(a).starts_with("start "), "the run has started");
+    assert_eq!(lab.state(operator, &run), "ending");
+}
+
+#[test]
+fn a_peer_that_sends_messages_of_others_is_disconnected() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let join = format!(r#"{{"type":"join","protocol":{PROTOCOL},"version":"x","incarnation":"j","room":"r"}}"#);
+    let operate = format!(r#"{{"type":"operate","protocol":{PROTOCOL},"version":"x"}}"#);
+    let of_operator = r#"{"type":"runs","after":"","over":true}"#;
+    let of_slave = r#"{"type":"ready","run":"r"}"#;
+    let not_of_a_slave = r#""malformed" "a slave does not send this message""#;
+    for line in [&*join, &operate, of_operator, r#"{"type":"list","room":"r"}"#] {
+        let a = lab.slave("a", "i", None);
+        lab.says(a, line);
+        assert_eq!(goodbye(&mut lab, a), not_of_a_slave, "{line}");
+    }
+    for line in [&*operate, of_slave, of_operator] {
+        let client = lab.connect();
+        lab.says(client, &join);
+        lab.says(client, line);
+        assert_eq!(goodbye(&mut lab, client), r#""malformed" "a client does not send this message""#, "{line}");
+    }
+    let a = lab.slave("a", "i", None);
+    lab.says(a, of_slave);
+    lab.says(a, r#"{"type":"notify","room":"r","trigger":"t","count":1}"#);
+    assert_eq!(lab.words(a), "welcome", "its run may be over");
+    lab.submit(operator, "one", &test_for("a"));
+    lab.says(a, &join);
+    assert_eq!(goodbye(&mut lab, a), not_of_a_slave, "it serves a run");
+}
