@@ -111,13 +111,20 @@ impl Run {
         match self.summary.take() {
             None => {}
             Some(Summary::Due { verdict, why, again }) => {
-                let entries: usize = self.test.slaves.iter().map(|slave| slave.entries.len()).sum();
-                if !pace.affords(now, entries * COST_OF_ENTRY) {
+                if !self.affords_entries(now, pace) {
                     self.summary = Some(Summary::Due { verdict, why, again });
                     return;
                 }
-                pace.sends(entries * COST_OF_ENTRY);
-                let ending = self.ending(verdict, &why);
+                let never_began = self.never_began(verdict);
+                self.summary = Some(Summary::Listed { verdict, why, again, never_began });
+                self.write_more_of_summary(now, pace, out);
+            }
+            Some(Summary::Listed { verdict, why, again, never_began }) => {
+                if !self.affords_entries(now, pace) {
+                    self.summary = Some(Summary::Listed { verdict, why, again, never_began });
+                    return;
+                }
+                let ending = self.ending(verdict, &why, never_began);
                 let frame = results::frame(&self.test, &self.roster, &self.room.triggers, &ending);
                 let report = summary::text(&self.test, &self.roster, Path::new(""), &ending);
                 self.outcome_bytes = report.len() as u64;
@@ -138,13 +145,27 @@ impl Run {
         }
     }
 
-    fn ending<'a>(&'a self, verdict: Verdict, why: &'a str) -> Ending<'a> {
-        let start = self.start.as_ref().map(|(at, wall)| (*at, wall.as_str()));
-        let now = self.ended.unwrap_or_default();
-        let never_began = match verdict {
+    /// Takes the cost of a look at all entries. Returns whether the pace permits it in this turn.
+    fn affords_entries(&self, now: Time, pace: &mut Pace) -> bool {
+        let entries: usize = self.test.slaves.iter().map(|slave| slave.entries.len()).sum();
+        let affords = pace.affords(now, entries * COST_OF_ENTRY);
+        if affords {
+            pace.sends(entries * COST_OF_ENTRY);
+        }
+        affords
+    }
+
+    /// Returns a line for each group of entries that never began, for the report.
+    fn never_began(&self, verdict: Verdict) -> Vec<String> {
+        match verdict {
             Verdict::Interrupted => Vec::new(),
             Verdict::Failed | Verdict::Passed => crate::controller::run::never::lines(self, verdict == Verdict::Passed),
-        };
+        }
+    }
+
+    fn ending<'a>(&'a self, verdict: Verdict, why: &'a str, never_began: Vec<String>) -> Ending<'a> {
+        let start = self.start.as_ref().map(|(at, wall)| (*at, wall.as_str()));
+        let now = self.ended.unwrap_or_default();
         Ending {
             run: &self.id,
             verdict,
@@ -163,7 +184,13 @@ impl Run {
         let (verdict, why) = self.judge(cause);
         match &mut self.hosted {
             Some(hosted) => hosted.why = why.clone(),
-            None => summary::print(&self.test, &self.roster, &self.results, &self.ending(verdict, &why), out),
+            None => summary::print(
+                &self.test,
+                &self.roster,
+                &self.results,
+                &self.ending(verdict, &why, self.never_began(verdict)),
+                out,
+            ),
         }
         self.dismiss(verdict, &why, out);
         self.phase = Phase::Over { code: self.exit_code(verdict), verdict };

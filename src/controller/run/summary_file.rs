@@ -20,6 +20,8 @@ const NEW: &str = "json.new";
 pub enum Summary {
     /// Nothing is written yet. `again`: a part of an earlier one may be on the disk.
     Due { verdict: Verdict, why: String, again: bool },
+    /// The entries that never began are known, as lines.
+    Listed { verdict: Verdict, why: String, again: bool, never_began: Vec<String> },
     /// It is being written.
     Begun(SummaryFile),
 }
