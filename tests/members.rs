@@ -373,8 +373,8 @@ fn a_mistyped_option_is_answered_with_the_right_one() {
         (&["--members", "a, b"][..], &["\" b\"", "no spaces"][..]),
         (&["--members", "a,"], &["a name is missing", "one comma"]),
         (&["--members", &long], &["--members \"xxx", "..."]),
-        (&["--members", "@a b"], &["group of a test file", "a name is"]),
-        (&["--count", "2", "--room", "a b"], &["--room: \"a b\" cannot name a room: a name is"]),
+        (&["--members", "@a b"], &["group of a test file", "a name has"]),
+        (&["--count", "2", "--room", "a b"], &["--room: \"a b\" cannot name a room: a name has"]),
         (&["--count", "2", "--abort", " "], &["--abort: give a reason"]),
         (&["--count", "10001"], &["--count", "from 1 to 10000"]),
     ] {
