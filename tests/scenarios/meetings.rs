@@ -301,7 +301,11 @@ fn a_member_that_replaced_a_duplicate_may_name_the_party() {
     room.world.pause(first);
     let second = room.client("c1", "barrier up members=c1,c2");
     assert_eq!(room.ends(&[second, other]), [1, 1]);
-    assert!(room.says(other).contains("the members disagree: c2 says c[1-3], c1 says c1, c2"), "{}", room.says(other));
+    assert!(
+        room.says(other).contains("the members disagree: c2 says [c[1-3]], c1 says [c1, c2]"),
+        "{}",
+        room.says(other)
+    );
 }
 
 #[test]
@@ -327,7 +331,7 @@ fn when_members_disagree_each_one_learns_which_parties_were_named() {
     for client in [one, other] {
         let said = room.says(client);
         assert!(
-            said.contains("c1 says c1, c2, c2 says c[1-3]") || said.contains("c2 says c[1-3], c1 says c1, c2"),
+            said.contains("c1 says [c1, c2], c2 says [c[1-3]]") || said.contains("c2 says [c[1-3]], c1 says [c1, c2]"),
             "{said}"
         );
     }
@@ -342,7 +346,7 @@ fn a_member_named_by_one_side_of_a_disagreement_gets_that_verdict() {
     assert_eq!(room.ends(&[one, other]), [1, 1]);
     let late = room.client("c3", "barrier up members=c1,c2,c3");
     assert_eq!(room.ends(&[late]), [1]);
-    let said = "an earlier round failed: the members disagree: c1 says c1, c2, c2 says c[1-3]";
+    let said = "an earlier round failed: the members disagree: c1 says [c1, c2], c2 says [c[1-3]]";
     assert!(room.says(late).contains(said), "{}", room.says(late));
 }
 

@@ -45,7 +45,7 @@ fn every_mistake_in_a_configuration_is_reported_with_its_file_line_and_key() {
     place
         .arete(["controller", "--config", "none.json"])
         .run()
-        .exits_with(1)
+        .exits_with(2)
         .complains(&["none.json: it does not exist"]);
     let far = r#"{"controller": "192.0.2.1"}"#;
     wrong(&place, far).complains(&["arete: slave.json:1: \"controller\" 192.0.2.1: without TLS"]);
