@@ -46,6 +46,7 @@ use self::run::launch::Launch;
 pub use self::run::launch::Launcher;
 use self::run::pace::Pace;
 use self::run::reports::Batch;
+use self::run::roster::RunSlave;
 pub use self::run::run::EVENTS;
 use self::run::run::Run;
 use self::run::runs::{RunNr, Runs};
@@ -104,6 +105,8 @@ pub struct Controller {
     draw: Option<Time>,
     /// How much of long work this turn may still do.
     pace: Pace,
+    /// The slaves of archived runs, whose memory is still to be freed.
+    discarded: Vec<RunSlave>,
     /// The last status that was reported to the service manager.
     status: String,
 }
@@ -139,6 +142,7 @@ impl Controller {
             behind: None,
             draw: None,
             pace: Pace::default(),
+            discarded: Vec::new(),
             status: String::new(),
         }
     }

@@ -157,6 +157,7 @@ impl Controller {
             }
             self.answer_those_who_wait(&run.id, out);
             self.remove_old_results(now, out);
+            self.discarded.extend(run.roster.into_slaves());
             // A run that waits for slaves holds some back from the runs after it. So this matters for every run.
             self.look_at_queue(now);
         }

@@ -301,6 +301,11 @@ impl RunSlave {
         }
     }
 
+    /// Returns how many runs and entries it keeps, which is what freeing it costs.
+    pub fn size(&self) -> usize {
+        self.runs.len() + self.counts.len()
+    }
+
     /// Returns whether all runs of its entries are kept.
     pub fn knows_all_runs(&self) -> bool {
         self.runs.len() < self.runs_max
@@ -337,6 +342,11 @@ impl Roster {
             members: test.slaves.iter().map(slave).collect(),
             by_name: test.slaves.iter().enumerate().map(|(ix, slave)| (slave.name.clone(), ix)).collect(),
         }
+    }
+
+    /// Returns the slaves, so that their memory can be freed in pieces.
+    pub fn into_slaves(self) -> Vec<RunSlave> {
+        self.members
     }
 
     /// Returns the slave that follows another one in the order of names, or the first one.
