@@ -358,6 +358,8 @@ fn queued_runs_start_in_order_and_reuse_the_connections_of_their_slaves() {
     assert_eq!(lab.state(operator, &second), "over");
     assert!(lab.open.contains(&a) && lab.open.contains(&b));
     lab.is_bare();
+    lab.pass(2 * SECOND);
+    assert_eq!(lab.controller.discarded.len(), 0, "the memory of both runs is freed without any input");
     for file in ["test.json", "events.jsonl", "summary.json", "report.txt", OVER] {
         assert!(lab.disk.contains_key(&Path::new(RUNS).join(&first).join(file)), "{file}");
     }
