@@ -26,6 +26,9 @@ const LASTING: Duration = Duration::from_secs(5);
 /// How much later the silence of a controller is checked again if its bytes have not all been read.
 const BEHIND_AGAIN: Duration = Duration::from_millis(10);
 
+/// How long a confirmation waits for a message with which it can be sent.
+const HOLD_MAX: Duration = Duration::from_millis(5);
+
 /// The longest wait for the instant of a release that the controller names.
 const RELEASE_AHEAD_MAX: Duration = Duration::from_secs(1);
 
@@ -199,6 +202,8 @@ pub(crate) struct Link {
     is_refused: bool,
     /// When the connection is closed unless something is received.
     silent: Option<Time>,
+    /// Lines that are sent with the next message, or soon. Empty without a connection.
+    held: Vec<u8>,
     timers: Timers<Timer>,
 }
 
@@ -216,6 +221,8 @@ enum State {
 enum Timer {
     Reconnect,
     Ping,
+    /// What is held is sent.
+    Held,
 }
 
 impl Link {
@@ -235,6 +242,7 @@ impl Link {
             trouble: None,
             is_refused: false,
             silent: None,
+            held: Vec::new(),
             timers: Timers::default(),
         }
     }
@@ -290,16 +298,46 @@ impl Link {
     }
 
     /// Sends a message, if the controller has accepted the greeting. Otherwise the message is dropped.
-    pub(crate) fn say(&self, out: &mut Outbox, message: &impl Message) {
-        if let State::Up(conn) = self.state {
-            out.send(conn, message.encode());
-        }
+    pub(crate) fn say(&mut self, out: &mut Outbox, message: &impl Message) {
+        let State::Up(conn) = self.state else { return };
+        let mut line = self.take_held();
+        line.reserve(128);
+        message.write_to(&mut line);
+        out.send(conn, line.into());
     }
 
     /// Sends a line that is already encoded, as [`say`](Link::say).
-    pub(crate) fn say_line(&self, out: &mut Outbox, line: &Bytes) {
-        if let State::Up(conn) = self.state {
-            out.send(conn, line.clone());
+    pub(crate) fn say_line(&mut self, out: &mut Outbox, line: &Bytes) {
+        let State::Up(conn) = self.state else { return };
+        self.send_held(out);
+        out.send(conn, line.clone());
+    }
+
+    /// Sends a message with the next one, or within a few milliseconds: for confirmations, which nobody waits for. A
+    /// segment of their own, and its acknowledgement, would cost the controller a third of its time for a barrier. If the
+    /// connection is lost before, the message is dropped.
+    pub(crate) fn say_soon(&mut self, now: Time, message: &impl Message) {
+        if self.up() {
+            if self.held.is_empty() {
+                self.timers.set(Timer::Held, now + HOLD_MAX);
+            }
+            message.write_to(&mut self.held);
+        }
+    }
+
+    fn take_held(&mut self) -> Vec<u8> {
+        if !self.held.is_empty() {
+            self.timers.cancel(&Timer::Held);
+        }
+        std::mem::take(&mut self.held)
+    }
+
+    fn send_held(&mut self, out: &mut Outbox) {
+        let held = self.take_held();
+        if let State::Up(conn) = self.state
+            && !held.is_empty()
+        {
+            out.send(conn, held.into());
         }
     }
 
@@ -388,6 +426,7 @@ impl Link {
         }
         self.state = State::Away;
         self.frames = Frames::default();
+        self.held = Vec::new();
         self.ping = None;
         self.silent = None;
         self.timers.clear();
@@ -414,6 +453,7 @@ impl Link {
     /// The connection has closed, and no other one is wanted.
     pub(crate) fn end(&mut self) {
         self.state = State::Away;
+        self.held = Vec::new();
         self.silent = None;
         self.timers.clear();
     }
@@ -436,6 +476,7 @@ impl Link {
             match timer {
                 Timer::Reconnect => self.connect(now, out),
                 Timer::Ping => self.send_ping(now, out),
+                Timer::Held => self.send_held(out),
             }
         }
     }

@@ -204,11 +204,11 @@ impl Member {
     }
 
     /// Sends the request.
-    fn ask(&self, now: Time, out: &mut Outbox) {
+    fn ask(&mut self, now: Time, out: &mut Outbox) {
         let room = || self.config.room.as_str().into();
         let member = || self.config.member.as_deref().unwrap_or_default().into();
         let timeout = self.deadline.map(|deadline| deadline.since(now).as_micros() as u64);
-        let link = &self.link;
+        let link = &mut self.link;
         match &self.config.task {
             Task::Barrier { barrier, party, fresh, abort, harmonize } => {
                 let arrive = Arrive {
@@ -272,7 +272,7 @@ impl Member {
 
     fn ruled(&mut self, now: Time, verdict: &RoundVerdict<'_>, out: &mut Outbox) {
         let room = self.config.room.as_str().into();
-        self.link.say(out, &Heard { room, ids: verdict.ids.clone() });
+        self.link.say_soon(now, &Heard { room, ids: verdict.ids.clone() });
         let waits = self.config.task.meets() && self.timers.get(&Timer::Release).is_none();
         if !waits || !verdict.ids.contains(&ONLY) {
             return;
@@ -333,7 +333,7 @@ impl Member {
     }
 
     /// Takes the arrival back.
-    fn take_back(&self, out: &mut Outbox) {
+    fn take_back(&mut self, out: &mut Outbox) {
         if self.config.task.meets() && self.timers.get(&Timer::Release).is_none() {
             self.link.say(out, &Gone { room: self.config.room.as_str().into(), ids: vec![ONLY] });
         }

@@ -158,7 +158,7 @@ impl Operator {
     /// Sends the requests of the current step.
     fn begin(&mut self, now: Time, out: &mut Outbox) {
         self.asked.forget();
-        let mut talk = Talk { now, link: &self.link, asked: &mut self.asked, out };
+        let mut talk = Talk { now, link: &mut self.link, asked: &mut self.asked, out };
         match &mut self.work {
             Work::Submit(submitting) => submitting.begin(&mut talk),
             Work::Find(find) => find.begin(&mut talk),
@@ -178,7 +178,7 @@ impl Operator {
             self.asked.answered(looks)
         };
         let Some(asked) = asked else { return };
-        let mut talk = Talk { now, link: &self.link, asked: &mut self.asked, out };
+        let mut talk = Talk { now, link: &mut self.link, asked: &mut self.asked, out };
         match &mut self.work {
             Work::Submit(submitting) if seen.submission.as_deref() == Some(&submitting.what.id) => {
                 self.accepted(now, seen.run, out);
@@ -226,7 +226,7 @@ impl Operator {
 
     /// Handles an answer.
     fn heard(&mut self, now: Time, message: FromController<'_>, out: &mut Outbox) -> Next {
-        let mut talk = Talk { now, link: &self.link, asked: &mut self.asked, out };
+        let mut talk = Talk { now, link: &mut self.link, asked: &mut self.asked, out };
         match (message, &mut self.work) {
             (FromController::Wanted(wanted), Work::Submit(submitting)) => {
                 talk.asked.answered(Question::is_of_a_submission);
@@ -282,7 +282,7 @@ impl Operator {
             _ => false,
         });
         let Some(asked) = asked else { return };
-        let mut talk = Talk { now, link: &self.link, asked: &mut self.asked, out };
+        let mut talk = Talk { now, link: &mut self.link, asked: &mut self.asked, out };
         match &mut self.work {
             Work::Follow(follow) => follow.piece(piece, &asked, &mut talk),
             Work::Results(results) => results.piece(piece, &mut talk),
@@ -292,7 +292,7 @@ impl Operator {
 
     /// The controller denies a request.
     fn denied(&mut self, now: Time, asked: Option<Question>, reason: &str, out: &mut Outbox) -> Next {
-        let mut talk = Talk { now, link: &self.link, asked: &mut self.asked, out };
+        let mut talk = Talk { now, link: &mut self.link, asked: &mut self.asked, out };
         match &mut self.work {
             Work::Follow(follow) => follow.denied(asked, reason, &mut talk),
             Work::Results(results) => {
@@ -308,7 +308,7 @@ impl Operator {
     }
 
     fn signal(&mut self, now: Time, signal: Signal, out: &mut Outbox) {
-        let mut talk = Talk { now, link: &self.link, asked: &mut self.asked, out };
+        let mut talk = Talk { now, link: &mut self.link, asked: &mut self.asked, out };
         let next = match &mut self.work {
             Work::Follow(follow) => follow.signal(signal, &self.config.controller, &mut talk),
             Work::Overview(overview) if overview.watches() => Next::Over(exit_code::PASSED),
@@ -326,7 +326,7 @@ impl Operator {
 
     /// An input that concerns neither the connection nor time.
     fn other(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) -> Next {
-        let mut talk = Talk { now, link: &self.link, asked: &mut self.asked, out };
+        let mut talk = Talk { now, link: &mut self.link, asked: &mut self.asked, out };
         match (input, &mut self.work) {
             (Input::Resized { columns, rows }, work) => {
                 self.config.show.terminal = self.config.show.terminal.map(|_| (columns, rows));
@@ -359,7 +359,7 @@ impl Operator {
             return;
         }
         self.link.fire(now, out);
-        let mut talk = Talk { now, link: &self.link, asked: &mut self.asked, out };
+        let mut talk = Talk { now, link: &mut self.link, asked: &mut self.asked, out };
         if talk.link.up() {
             match &mut self.work {
                 Work::Follow(follow) => follow.fire(&mut talk),

@@ -20,6 +20,7 @@ mod greeting;
 mod limits;
 mod message;
 pub mod operate;
+mod quick;
 mod raw_json;
 pub mod readiness;
 pub mod rendezvous;
@@ -67,7 +68,7 @@ use crate::machine::Bytes;
 macro_rules! messages {
     ($(#[$doc:meta])* $name:ident {
         $($kind:literal => $message:ident $(or $quick:path)?,)*
-        $($(#[$about:meta])* $group:ident($part:ident) { $($part_kind:literal => $part_message:ident,)* })*
+        $($(#[$about:meta])* $group:ident($part:ident) { $($part_kind:literal => $part_message:ident $(or $part_quick:path)?,)* })*
         $(; again $($again_kind:literal => $again:ident,)*)?
     }) => {
         $(#[$doc])*
@@ -94,6 +95,9 @@ macro_rules! messages {
                 $($(if let Some(message) = $quick(line) {
                     return Ok($name::$message(message));
                 })?)*
+                $($($(if let Some(message) = $part_quick(line) {
+                    return Ok($name::$group($part::$part_message(message)));
+                })?)*)*
                 match frame::type_of(line)? {
                     $($kind => frame::fields(line).map($name::$message),)*
                     $($($part_kind => frame::fields(line).map($part::$part_message).map($name::$group),)*)*
@@ -128,7 +132,7 @@ messages! {
         "join" => Join,
         "operate" => Operate,
         "ping" => Ping,
-        "notify" => Notify or trigger::usual_notify,
+        "notify" => Notify or quick::notify,
         "bye" => Bye,
 
         /// What only a slave of a run sends.
@@ -145,11 +149,11 @@ messages! {
 
         /// What a member of barriers and syncs sends: a slave of a run, or a client.
         Member(FromMember) {
-            "arrive" => Arrive,
+            "arrive" => Arrive or quick::arrive,
             "give" => Give,
             "gone" => Gone,
-            "heard" => Heard,
-            "alive" => Alive,
+            "heard" => Heard or quick::heard,
+            "alive" => Alive or quick::alive,
         }
 
         /// What only a client of a room sends.

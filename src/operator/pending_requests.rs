@@ -63,7 +63,7 @@ impl PendingRequests {
 /// The means of a concern to send requests.
 pub struct Talk<'a> {
     pub now: Time,
-    pub link: &'a Link,
+    pub link: &'a mut Link,
     pub asked: &'a mut PendingRequests,
     pub out: &'a mut Outbox,
 }

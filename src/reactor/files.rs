@@ -3,6 +3,7 @@
 //! A write must be complete before anything that the turn sends goes out, and a failed append must leave no half line.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -34,20 +35,19 @@ enum Job {
     MakeDir { path: PathBuf },
 }
 
-/// An open file, with the number of its last use.
+/// An open file, with its device and inode, and the number of its last use.
 struct Open {
     file: File,
+    id: (u64, u64),
     used: u64,
 }
 
 impl Open {
-    /// Whether the path still leads to this file. If not, another program has removed or replaced it, and it must not be
-    /// written any more.
-    fn is_at(&self, path: &Path) -> bool {
-        match (self.file.metadata(), fs::metadata(path)) {
-            (Ok(ours), Ok(theirs)) => (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()),
-            _ => false,
-        }
+    /// Returns the length of the file if the path still leads to it. If not, another program has removed or replaced it,
+    /// and it must not be written any more.
+    fn length_at(&self, path: &Path) -> Option<u64> {
+        let there = fs::metadata(path).ok()?;
+        ((there.dev(), there.ino()) == self.id).then_some(there.len())
     }
 }
 
@@ -55,8 +55,9 @@ impl Open {
 pub struct Files {
     jobs: Vec<Job>,
     /// The index in `jobs` of this turn's append to a path.
-    appends: HashMap<PathBuf, usize>,
-    open: HashMap<PathBuf, Open>,
+    appends: HashMap<OsString, usize>,
+    /// By path. A raw string is hashed several times faster than a path.
+    open: HashMap<OsString, Open>,
     /// Replaced files that have no name any more, each with the bytes that are not freed yet.
     leaving: Vec<(File, u64)>,
     failing: HashSet<PathBuf>,
@@ -71,13 +72,13 @@ impl Files {
     }
 
     pub fn append(&mut self, path: PathBuf, bytes: Vec<u8>) {
-        if let Some(&at) = self.appends.get(&path)
+        if let Some(&at) = self.appends.get(path.as_os_str())
             && let Some(Job::Append { bytes: earlier, .. }) = self.jobs.get_mut(at)
         {
             earlier.extend_from_slice(&bytes);
             return;
         }
-        self.appends.insert(path.clone(), self.jobs.len());
+        self.appends.insert(path.clone().into_os_string(), self.jobs.len());
         self.jobs.push(Job::Append { path, bytes });
     }
 
@@ -87,14 +88,14 @@ impl Files {
 
     pub fn persist(&mut self, path: PathBuf, bytes: Vec<u8>) {
         // Later appends go to the new file.
-        self.appends.remove(&path);
+        self.appends.remove(path.as_os_str());
         self.jobs.push(Job::Persist { path, bytes });
     }
 
     pub fn install(&mut self, path: PathBuf, from: PathBuf, length: u64) {
         // Later appends go to the new file.
-        self.appends.remove(&path);
-        self.appends.remove(&from);
+        self.appends.remove(path.as_os_str());
+        self.appends.remove(from.as_os_str());
         self.jobs.push(Job::Install { path, from, length });
     }
 
@@ -118,7 +119,7 @@ impl Files {
                 Ok(()) => drop(self.failing.remove(&path)),
                 Err(error) => {
                     log::debug!("{}: {error}", path.display());
-                    self.open.remove(&path);
+                    self.open.remove(path.as_os_str());
                     if self.failing.len() < MAX_FAILING && self.failing.insert(path.clone()) {
                         failures.push((path, system_error(&error)));
                     }
@@ -139,7 +140,7 @@ impl Files {
                 (path, result)
             }
             Job::Persist { path, bytes } => {
-                self.open.remove(&path);
+                self.open.remove(path.as_os_str());
                 let result = replace(&path, &bytes, self.fsync);
                 (path, result)
             }
@@ -166,12 +167,8 @@ impl Files {
     /// Appends in one write. If it fails half-way, the file is cut back, so that a log never holds half a line.
     fn do_append(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let fsync = self.fsync;
-        if self.open.get(path).is_some_and(|open| !open.is_at(path)) {
-            // A new file at the path would lack the beginning.
-            return Err(io::Error::other("another program has removed or replaced it"));
-        }
-        let file = self.file(path)?;
-        let end = file.metadata()?.len();
+        // A new file at the path of one that was removed or replaced would lack the beginning.
+        let (file, end) = self.file(path, false)?;
         if let Err(error) = file.write_all_at(bytes, end) {
             let _ = file.set_len(end);
             return Err(error);
@@ -181,7 +178,7 @@ impl Files {
 
     /// Renames a file to the name of another, if it is complete.
     fn do_install(&mut self, path: &Path, from: &Path, length: u64) -> io::Result<()> {
-        self.open.remove(from);
+        self.open.remove(from.as_os_str());
         let there = fs::metadata(from)?.len();
         if there != length {
             return Err(io::Error::other(format!("{there} bytes of it are there, and not {length}")));
@@ -191,7 +188,7 @@ impl Files {
         }
         let old = OpenOptions::new().write(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32).open(path);
         fs::rename(from, path)?;
-        self.open.remove(path);
+        self.open.remove(path.as_os_str());
         if let Ok(old) = old
             && let Ok(metadata) = old.metadata()
             // The old file may have another name, which must keep its content.
@@ -204,7 +201,7 @@ impl Files {
 
     fn do_write_at(&mut self, path: &Path, offset: u64, bytes: &[u8], executable: bool) -> io::Result<()> {
         let fsync = self.fsync;
-        let file = self.file(path)?;
+        let (file, _) = self.file(path, true)?;
         file.write_all_at(bytes, offset)?;
         let mode = file.metadata()?.permissions().mode();
         if executable {
@@ -216,35 +213,40 @@ impl Files {
         }
         // A program cannot be started while it is open for writing.
         if executable || mode & 0o111 != 0 {
-            self.open.remove(path);
+            self.open.remove(path.as_os_str());
         }
         Ok(())
     }
 
-    /// Returns the open file of a path. Creates it, with the directories above, if it does not exist.
-    fn file(&mut self, path: &Path) -> io::Result<&File> {
+    /// Returns the open file of a path, and its length. Creates it, with the directories above, if it does not exist. If
+    /// the path leads to another file than before, opens that one or else fails.
+    fn file(&mut self, path: &Path, again: bool) -> io::Result<(&File, u64)> {
+        let length = match self.open.get(path.as_os_str()).map(|open| open.length_at(path)) {
+            Some(Some(length)) => length,
+            Some(None) if !again => return Err(io::Error::other("another program has removed or replaced it")),
+            _ => self.open(path)?,
+        };
+        let open = self.open.get_mut(path.as_os_str()).ok_or(io::ErrorKind::NotFound)?;
         self.uses += 1;
-        if self.open.get(path).is_some_and(|open| !open.is_at(path)) {
-            self.open.remove(path);
+        open.used = self.uses;
+        Ok((&open.file, length))
+    }
+
+    /// Opens a file, or opens it again, and returns its length.
+    fn open(&mut self, path: &Path) -> io::Result<u64> {
+        self.open.remove(path.as_os_str());
+        let file = open_for_writing(path)?;
+        if self.fsync {
+            sync_parent(path)?;
         }
-        if !self.open.contains_key(path) {
-            let file = open_for_writing(path)?;
-            if self.fsync {
-                sync_parent(path)?;
-            }
-            while self.open.len() >= MAX_OPEN {
-                let oldest = self.open.iter().min_by_key(|(_, open)| open.used).map(|(path, _)| path.clone());
-                oldest.and_then(|path| self.open.remove(&path));
-            }
-            self.open.insert(path.to_owned(), Open { file, used: 0 });
+        let there = file.metadata()?;
+        while self.open.len() >= MAX_OPEN {
+            let oldest = self.open.iter().min_by_key(|(_, open)| open.used).map(|(path, _)| path.clone());
+            oldest.and_then(|path| self.open.remove(&path));
         }
-        match self.open.get_mut(path) {
-            Some(open) => {
-                open.used = self.uses;
-                Ok(&open.file)
-            }
-            None => Err(io::ErrorKind::NotFound.into()),
-        }
+        let open = Open { file, id: (there.dev(), there.ino()), used: 0 };
+        self.open.insert(path.as_os_str().to_owned(), open);
+        Ok(there.len())
     }
 }
 

@@ -77,7 +77,7 @@ struct LocalMember {
 }
 
 impl LocalMember {
-    fn say(&self, room: &str, id: u64, now: Time, link: &Link, out: &mut Outbox) {
+    fn say(&self, room: &str, id: u64, now: Time, link: &mut Link, out: &mut Outbox) {
         let timeout = self.deadline.map(|deadline| deadline.since(now).as_micros() as u64);
         let (member, party) = (self.member.as_str().into(), self.asked.party.clone());
         match &self.asked.what {
@@ -248,7 +248,7 @@ impl Members {
     /// Tells the controller that verdicts have arrived.
     pub(super) fn confirm(&mut self, ids: &[u64], turn: &mut Turn<'_>) {
         self.heard.extend(ids.iter().map(|&id| (id, turn.now)));
-        turn.say(&Heard { room: self.room.as_str().into(), ids: ids.to_vec() });
+        turn.link.say_soon(turn.now, &Heard { room: self.room.as_str().into(), ids: ids.to_vec() });
     }
 
     /// Removes a member that is released now.
