@@ -71,12 +71,15 @@ impl From<clap::Error> for ConfigError {
 /// problems of the file are put in the origin of the options instead.
 pub fn parse(given: &[OsString]) -> Result<Arguments, ConfigError> {
     let mut command = Arguments::command();
+    let has_file = |given: &OsString| FILES.iter().any(|(name, _)| given == name);
+    if !given.get(1).is_some_and(has_file) {
+        // The options of the other subcommands are not completed, because scripts call arete in loops.
+        return Ok(Arguments::from_arg_matches(&command.try_get_matches_from(given)?)?);
+    }
     command.build();
     let matches = command.clone().try_get_matches_from(given)?;
     let Some((name, own)) = matches.subcommand() else { return Ok(Arguments::from_arg_matches(&matches)?) };
-    let Some(options) = FILES.iter().find(|(sub, _)| *sub == name).and_then(|_| command.find_subcommand(name)) else {
-        return Ok(Arguments::from_arg_matches(&matches)?);
-    };
+    let Some(options) = command.find_subcommand(name) else { return Ok(Arguments::from_arg_matches(&matches)?) };
     let (file, text) = read(name, own);
     let mut origin = Origin::of(file, matches!(text, Ok(Some(_))));
     let mut more = Vec::new();
