@@ -5,7 +5,7 @@
 
 use super::event::Event;
 use crate::wire::rendezvous::OutcomeKind;
-use crate::wire::{EntryOutcome, PokedBy};
+use crate::wire::{EntryOutcome, PokedBy, SlaveEvent};
 
 /// Returns the event in words; `None` for an event that is for programs only.
 pub fn describe(event: &Event<'_>) -> Option<String> {
@@ -17,17 +17,6 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
         Event::Refused { name, address, reason } => format!("refused {name:?} from {address}: {reason}"),
         Event::Started { slaves: 1, .. } => "started 1 slave".to_owned(),
         Event::Started { slaves, .. } => format!("started {slaves} slaves"),
-        Event::Spawned { entry, nr, pid: Some(pid) } => format!("{} started (pid {pid})", run_name(entry, *nr)),
-        Event::EntryReady { entry, nr, after } => format!("{} is ready after {after:.3} s", run_name(entry, *nr)),
-        Event::Exited { entry, nr, exit, outcome, why } => {
-            let detail = why.as_deref().map(str::to_owned).or_else(|| exit.map(|exit| exit.to_string()));
-            let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
-            format!("{} {}{detail}", run_name(entry, *nr), outcome_in_words(*outcome))
-        }
-        Event::Poked { entry, by } => {
-            let by = if *by == PokedBy::Signal { "SIGUSR1" } else { "arete poke" };
-            entry.as_ref().map_or_else(|| format!("poked by {by}"), |entry| format!("poked by {by}: {entry}"))
-        }
         Event::Notified { trigger, count, left, late } => {
             let times = if *count == 1 { String::new() } else { format!(" {count} times") };
             let left = if *late { "it had fired already".to_owned() } else { format!("{left} left") };
@@ -50,38 +39,52 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
             let waits: Vec<String> = waits.iter().map(ToString::to_string).collect();
             format!("stalled: {}", waits.join("; "))
         }
-        Event::End { entry, .. } => format!("{entry} requests the end of the run"),
         Event::Lost { reason } => format!("lost: {reason}"),
-        Event::Warning { text } => format!("warning: {text}"),
-        Event::Trouble { text } => format!("trouble: {text}"),
         Event::Finishing { why } => format!("finishing: {why}; jobs still run"),
         Event::Ending { why, .. } => format!("ending: {why}"),
         Event::Resumed => "the run continues".to_owned(),
-        Event::Tail { .. }
-        | Event::Ready
-        | Event::Begun { .. }
-        | Event::Spawned { .. }
-        | Event::Heard { .. }
-        | Event::Settled { .. }
-        | Event::Idle { .. }
-        | Event::Cleared
-        | Event::Stopped
-        | Event::Ended { .. } => return None,
+        Event::Ready | Event::Stopped | Event::Ended { .. } => return None,
+        Event::Reported(event) => return describe_reported(event),
+    })
+}
+
+/// As [`describe`], for an event that a slave has reported.
+fn describe_reported(event: &SlaveEvent<'_>) -> Option<String> {
+    Some(match event {
+        SlaveEvent::Spawned { entry, nr, pid: Some(pid) } => format!("{} started (pid {pid})", run_name(entry, *nr)),
+        SlaveEvent::EntryReady { entry, nr, after } => {
+            format!("{} is ready after {:.3} s", run_name(entry, *nr), after.as_secs_f64())
+        }
+        SlaveEvent::Exited { entry, nr, exit, outcome, why, .. } => {
+            let outcome = match outcome {
+                EntryOutcome::Passed => "passed",
+                EntryOutcome::Failed => "failed",
+                EntryOutcome::Stopped => "stopped",
+            };
+            let detail = why.as_deref().map(str::to_owned).or_else(|| exit.map(|exit| exit.to_string()));
+            let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
+            format!("{} {outcome}{detail}", run_name(entry, *nr))
+        }
+        SlaveEvent::Poked { entry, by } => {
+            let by = if *by == PokedBy::Signal { "SIGUSR1" } else { "arete poke" };
+            entry.as_ref().map_or_else(|| format!("poked by {by}"), |entry| format!("poked by {by}: {entry}"))
+        }
+        SlaveEvent::End { entry, .. } => format!("{entry} requests the end of the run"),
+        SlaveEvent::Warning { text } => format!("warning: {text}"),
+        SlaveEvent::Trouble { text } => format!("trouble: {text}"),
+        SlaveEvent::Tail { .. }
+        | SlaveEvent::Begun { .. }
+        | SlaveEvent::Spawned { .. }
+        | SlaveEvent::Heard { .. }
+        | SlaveEvent::Settled { .. }
+        | SlaveEvent::Idle { .. }
+        | SlaveEvent::Cleared => return None,
     })
 }
 
 /// Returns the name of a run of an entry: `poke` for the first, `poke.2` for the second.
 pub fn run_name(entry: &str, nr: u32) -> String {
     if nr == 1 { entry.to_owned() } else { format!("{entry}.{nr}") }
-}
-
-/// Returns the outcome of a run of an entry in words.
-fn outcome_in_words(outcome: EntryOutcome) -> &'static str {
-    match outcome {
-        EntryOutcome::Passed => "passed",
-        EntryOutcome::Failed => "failed",
-        EntryOutcome::Stopped => "stopped",
-    }
 }
 
 /// Returns the verdict of a round in words.

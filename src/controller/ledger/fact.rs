@@ -157,7 +157,7 @@ pub enum Fact<'a> {
         at: Time,
         /// The event in the report.
         #[serde(borrow)]
-        what: SlaveEvent<'a>,
+        event: SlaveEvent<'a>,
     },
     /// A process has notified a trigger `total` times in all.
     Notified {
