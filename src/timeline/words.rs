@@ -4,6 +4,7 @@
 //! here prints.
 
 use super::event::Event;
+use crate::verdict::RoundResult;
 use crate::wire::rendezvous::OutcomeKind;
 use crate::wire::{EntryOutcome, PokedBy, SlaveEvent};
 
@@ -29,11 +30,9 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
         Event::Met { meeting, verdict: OutcomeKind::Released, members, .. } => {
             format!("{meeting} released {members} member{}", if *members == 1 { "" } else { "s" })
         }
-        Event::Met { meeting, verdict, reason, .. } => {
-            let verdict = verdict_in_words(*verdict);
-            // The reason of a controller may begin with the verdict, which must not appear twice.
-            let reason = reason.strip_prefix(verdict).unwrap_or(reason).trim_start_matches([';', ' ', ',']);
-            format!("{meeting} {verdict}: {reason}")
+        Event::Met { meeting, verdict, who, reason, .. } => {
+            let result = RoundResult { verdict: Some(*verdict), who: who.to_vec(), reason: reason.to_string() };
+            return result.in_words(&meeting.to_string(), None);
         }
         Event::Stalled { waits } => {
             let waits: Vec<String> = waits.iter().map(ToString::to_string).collect();
@@ -87,14 +86,21 @@ pub fn run_name(entry: &str, nr: u32) -> String {
     if nr == 1 { entry.to_owned() } else { format!("{entry}.{nr}") }
 }
 
-/// Returns the verdict of a round in words.
-fn verdict_in_words(kind: OutcomeKind) -> &'static str {
-    match kind {
-        OutcomeKind::Released => "released",
-        OutcomeKind::TimedOut => "timed out",
-        OutcomeKind::Aborted => "aborted",
-        OutcomeKind::Lost => "lost",
-        OutcomeKind::Disagreed => "disagreed",
-        OutcomeKind::Refused => "refused",
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timeline::event::Meeting;
+
+    #[test]
+    fn a_round_that_failed_is_described_as_its_members_are_told() {
+        let met = |verdict, who: &[&str], reason: &'static str| {
+            let who = who.iter().map(ToString::to_string).collect::<Vec<_>>().into();
+            let meeting = Meeting::barrier("up");
+            describe(&Event::Met { meeting, round: 1, verdict, who, reason: reason.into(), members: 2 }).unwrap()
+        };
+        assert_eq!(met(OutcomeKind::TimedOut, &[], ""), "barrier up: timed out");
+        assert_eq!(met(OutcomeKind::Lost, &["b"], ""), "barrier up: a member was lost: b");
+        assert_eq!(met(OutcomeKind::TimedOut, &["b"], "timed out; missing: b"), "barrier up: timed out; missing: b");
+        assert_eq!(met(OutcomeKind::Released, &[], ""), "barrier up released 2 members");
     }
 }
