@@ -102,7 +102,7 @@
 //!                               |                                                |
 //!    controller   slave   operator   member   client   ring                      |
 //!         |         |        |         |        |       |                     reactor
-//!    testfile  link  verdict  timeline  variables  text  exit_code        one poll loop
+//!    testfile  link  timeline  verdict  variables  text  exit_code        one poll loop
 //!         |         |        |         |        |       |                        |
 //!         +---------+------- session   names, liveness, clocks                   |
 //!                               |                                                |

@@ -1,7 +1,8 @@
 //! The messages of all peers, and their framing.
 //!
 //! A message is one JSON object on a line, with `"type"` as its first key. Unknown keys are ignored; an unknown type is
-//! an error. Times are integers, in microseconds on the clock that the field names; bytes are base64.
+//! an error. Times are integers, in microseconds on the clock that the field names; spans in a [`SlaveEvent`] are in
+//! seconds; bytes are base64.
 //! `arete-protocol(7)` lists every message for people who write a peer in another language. It must change in the same
 //! commit as the messages.
 //!
@@ -27,6 +28,7 @@ pub mod rendezvous;
 pub mod room;
 mod run;
 mod schedule;
+mod seconds;
 mod slave_event;
 mod times;
 mod trigger;

@@ -21,7 +21,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("verdict", &["exit_code", "text", "wire", "machine"]),
     ("link", &["session", "wire", "machine"]),
     ("testfile", &["variables", "exit_code", "text", "session", "wire", "machine"]),
-    ("timeline", &["text", "wire", "machine"]),
+    ("timeline", &["verdict", "text", "wire", "machine"]),
     ("controller", &["testfile", "timeline", "variables", "exit_code", "text", "session", "wire", "machine"]),
     ("slave", &["verdict", "link", "variables", "exit_code", "text", "session", "wire", "machine"]),
     ("client", &["verdict", "link", "exit_code", "text", "session", "wire", "machine"]),

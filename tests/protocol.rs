@@ -257,13 +257,13 @@ fn a_repeated_total_counts_once() {
     b.hears(r#"{"type":"noted","room":"RUN","trigger":"go","count":1,"left":0}"#);
     a.hears(r#"{"type":"triggered","room":"RUN","trigger":"go"}"#);
     for peer in [&mut a, &mut b] {
-        peer.say(r#"{"type":"report","run":"RUN","seq":1,"time":0,"what":"settled","trigger":"go"}"#);
+        peer.say(r#"{"type":"report","run":"RUN","seq":1,"time":0,"event":"settled","trigger":"go"}"#);
         peer.hears(r#"{"type":"recorded","run":"RUN","seq":1}"#);
     }
     const WHY: &str = "go fired, and what it set off has exited";
     for peer in [&mut a, &mut b] {
         peer.hears(&format!(r#"{{"type":"stop","run":"RUN","reason":"{WHY}","how":"finish"}}"#));
-        peer.say(r#"{"type":"report","run":"RUN","seq":2,"time":0,"what":"idle","heard":1}"#);
+        peer.say(r#"{"type":"report","run":"RUN","seq":2,"time":0,"event":"idle","heard":1}"#);
         peer.hears(r#"{"type":"recorded","run":"RUN","seq":2}"#);
     }
     for peer in [&mut a, &mut b] {
@@ -312,11 +312,11 @@ fn a_gap_in_reports_ends_the_connection_and_a_repeated_report_is_recorded_once()
     let (_run, address) = listen(&place, TEST);
     let (mut a, _b) = started(address);
     for _ in 0..2 {
-        a.say(r#"{"type":"report","run":"RUN","seq":1,"time":0,"what":"warning","text":"hot"}"#);
+        a.say(r#"{"type":"report","run":"RUN","seq":1,"time":0,"event":"warning","text":"hot"}"#);
         a.hears(r#"{"type":"recorded","run":"RUN","seq":1}"#);
     }
     assert_eq!(place.count("results", "warning"), 1);
-    a.say(r#"{"type":"report","run":"RUN","seq":3,"time":0,"what":"warning","text":"hot"}"#);
+    a.say(r#"{"type":"report","run":"RUN","seq":3,"time":0,"event":"warning","text":"hot"}"#);
     a.is_dismissed("malformed", "report 3 came after report 1", false);
 }
 

@@ -291,10 +291,10 @@ fn a_ledger_longer_than_the_memory_is_read_and_its_time_line_is_completed() {
     let (before, end) =
         ledger.split_at(ledger.find("\"ending\"").map(|at| ledger[..at].rfind('\n').unwrap() + 1).unwrap());
     let last = before.trim_end().rsplit('\n').next().and_then(|line| line[1..].split(',').next()).expect("a time");
-    let (what, text) = (json!({ "what": "warning", "text": "x".repeat(2_000) }), "\n");
+    let (what, text) = (json!({ "event": "warning", "text": "x".repeat(2_000) }), "\n");
     let report = |seq: usize| {
         let at: u64 = last.parse().expect("a number");
-        json!([at, [{ "report": { "slave": 0, "seq": 1_000 + seq, "at": at, "what": what } }]]).to_string() + text
+        json!([at, [{ "report": { "slave": 0, "seq": 1_000 + seq, "at": at, "event": what } }]]).to_string() + text
     };
     let mut file = fs::File::create(place.path("r/state.jsonl")).map(std::io::BufWriter::new).expect("a file");
     file.write_all(before.as_bytes()).expect("it can be written");

@@ -7,6 +7,7 @@ mod budget;
 mod clients;
 mod elsewhere;
 mod files;
+mod keeping;
 mod members;
 mod operators;
 mod pieces;

@@ -3,12 +3,7 @@
 //! The ledger of a controller with one run is also that run's. The ledger of a permanent controller is that of its rooms,
 //! and each of its runs has a ledger of its own.
 //!
-//! A long ledger of rooms is rewritten without what is over and forgotten. That is done in pieces, one in a turn, into a
-//! file next to the ledger, so that no turn is long and no copy of all that is known is ever held. Meanwhile the ledger
-//! goes on, and each new fact is written to both files: in the new one after the pieces that were written before it. A
-//! later piece may repeat what the fact was about, as it is then. Therefore the facts of rounds are valid in any order,
-//! and those of a trigger wait until the trigger itself is written. At the end the new file replaces the ledger in one
-//! step: whenever the controller is killed, one of them is whole.
+//! A long ledger of rooms is rewritten without what is over and forgotten (`rewrite.rs`).
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};

@@ -214,7 +214,7 @@ impl Rewrite {
                 }
                 None => Section::FailedRound(Meeting::Barrier, None),
             }),
-            Section::FailedRound(kind, last) => Some(match room.meeting_after(kind, last.as_deref()) {
+            Section::FailedRound(kind, last) => Some(match room.meetings(kind).meeting_after(last.as_deref()) {
                 Some((name, past)) => {
                     if let Some(past) = past {
                         self.round(&room.name, kind, &name, &past);
@@ -236,14 +236,13 @@ impl Rewrite {
         let mut at = None;
         let mut by_outcome: BTreeMap<(u64, &str), PastRound> = BTreeMap::new();
         let mut bytes = 0;
-        for (arrival, outcome) in room.arrivals_after(kind, last) {
+        for (arrival, outcome) in room.meetings(kind).arrivals_after(last) {
             at = Some(arrival);
             self.visited += 1;
             if let Some(outcome) = outcome.filter(|outcome| outcome.round > 0) {
                 let known = by_outcome.entry((outcome.round, &outcome.reason)).or_insert_with(|| {
-                    let past = PastRound::new(outcome, Vec::new(), None);
-                    bytes += past.line.as_ref().map_or(0, |line| line.len());
-                    past
+                    bytes += outcome.line.as_ref().map_or(0, |line| line.len());
+                    PastRound { outcome: outcome.clone(), arrivals: Vec::new(), audience: None }
                 });
                 known.arrivals.push(arrival);
                 bytes += ARRIVAL;

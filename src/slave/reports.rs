@@ -27,10 +27,10 @@ impl Reports {
     }
 
     /// Reports an event of now.
-    pub(super) fn push(&mut self, what: SlaveEvent<'_>, turn: &mut Turn<'_>) {
+    pub(super) fn push(&mut self, event: SlaveEvent<'_>, turn: &mut Turn<'_>) {
         self.last += 1;
         let time: Time = turn.link.clock().to_theirs(turn.now);
-        let line = Report { run: self.run.as_str().into(), seq: self.last, time, what }.encode();
+        let line = Report { run: self.run.as_str().into(), seq: self.last, time, event }.encode();
         turn.link.say_line(turn.out, &line);
         self.unrecorded.push_back((self.last, line));
     }

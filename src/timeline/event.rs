@@ -7,12 +7,12 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::machine::{Exit, Time};
+use crate::machine::Time;
 use crate::text::{harmless_json, list};
 use crate::wire::rendezvous::OutcomeKind;
-use crate::wire::{EntryOutcome, PokedBy, Verdict};
+use crate::wire::{SlaveEvent, Verdict};
 
-/// One line of `events.jsonl`, without its time and its slave. Spans of time are in seconds.
+/// One line of `events.jsonl`, without its time and its slave.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event<'a> {
@@ -60,69 +60,6 @@ pub enum Event<'a> {
     },
     /// The run continues after its controller was killed.
     Resumed,
-    /// A slave has started its `at` entries.
-    Begun {
-        /// The delay after the instant of the start.
-        late: f64,
-        /// The largest error of `late`.
-        uncertain: f64,
-    },
-    /// A run of an entry has begun.
-    Spawned {
-        /// The entry.
-        #[serde(borrow)]
-        entry: Cow<'a, str>,
-        /// The number of the run of this entry on this slave: 1, 2, 3, ...
-        nr: u32,
-        /// The process id of the command. Absent for a built-in action.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pid: Option<u32>,
-    },
-    /// A run of an entry has become ready.
-    EntryReady {
-        /// The entry.
-        #[serde(borrow)]
-        entry: Cow<'a, str>,
-        /// As in `Spawned`.
-        nr: u32,
-        /// The time since it was started.
-        after: f64,
-    },
-    /// A run of an entry has ended, or could not begin.
-    Exited {
-        /// The entry.
-        #[serde(borrow)]
-        entry: Cow<'a, str>,
-        /// As in `Spawned`.
-        nr: u32,
-        /// How its process ended. Absent if no process ran.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        exit: Option<Exit>,
-        /// The result.
-        outcome: EntryOutcome,
-        /// Why it failed, or what stopped it. Absent: nothing to add.
-        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-        why: Option<Cow<'a, str>>,
-    },
-    /// The last lines of a failed command's output.
-    Tail {
-        /// The entry.
-        #[serde(borrow)]
-        entry: Cow<'a, str>,
-        /// As in `Spawned`.
-        nr: u32,
-        /// The lines, separated by newlines.
-        #[serde(borrow)]
-        text: Cow<'a, str>,
-    },
-    /// A slave was poked.
-    Poked {
-        /// The entry that the poke names. Absent: all `poke` entries.
-        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-        entry: Option<Cow<'a, str>>,
-        /// The origin of the poke.
-        by: PokedBy,
-    },
     /// A trigger was notified.
     Notified {
         /// The trigger.
@@ -193,51 +130,11 @@ pub enum Event<'a> {
         /// What they wait for, one item for each barrier, sync and trigger.
         waits: Cow<'a, [Waiting]>,
     },
-    /// A slave has received that a trigger has fired.
-    Heard {
-        /// The trigger.
-        #[serde(borrow)]
-        trigger: Cow<'a, str>,
-    },
-    /// All entries that a trigger has started on a slave have exited.
-    Settled {
-        /// The trigger.
-        #[serde(borrow)]
-        trigger: Cow<'a, str>,
-    },
-    /// No job runs on a slave any more.
-    Idle {
-        /// Whether services run.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        services: bool,
-    },
-    /// No process of a command runs on a slave, also none that a command has left behind.
-    Cleared,
-    /// The action `end` of an entry requests the end of the run.
-    End {
-        /// The entry.
-        #[serde(borrow)]
-        entry: Cow<'a, str>,
-        /// The verdict that the entry requests.
-        verdict: Verdict,
-    },
     /// A slave is lost to the run.
     Lost {
         /// Why.
         #[serde(borrow)]
         reason: Cow<'a, str>,
-    },
-    /// Something that a person should know; the verdict does not depend on it.
-    Warning {
-        /// What happened.
-        #[serde(borrow)]
-        text: Cow<'a, str>,
-    },
-    /// Something went wrong that no entry has caused; the run fails.
-    Trouble {
-        /// What happened.
-        #[serde(borrow)]
-        text: Cow<'a, str>,
     },
     /// The end condition of the test holds. Jobs that still run may finish, and no entry starts any more.
     Finishing {
@@ -263,6 +160,9 @@ pub enum Event<'a> {
         #[serde(borrow)]
         why: Cow<'a, str>,
     },
+    /// An event that a slave has reported, with the same fields.
+    #[serde(untagged)]
+    Reported(#[serde(borrow)] SlaveEvent<'a>),
 }
 
 /// A barrier or a sync. Exactly one of the two is present.
@@ -390,11 +290,15 @@ impl<'a> Past<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::machine::Exit;
+    use crate::wire::EntryOutcome;
 
     #[test]
     fn a_line_has_no_character_that_a_terminal_would_obey() {
-        let line = encode(None, &Event::Warning { text: "\x1b[2J\u{9b}2J\n\u{7f}".into() });
+        let line = encode(None, &Event::Reported(SlaveEvent::Warning { text: "\x1b[2J\u{9b}2J\n\u{7f}".into() }));
         let text = r#"{"event":"warning","text":"\u001b[2J\u009b2J\n\u007f"}"#;
         assert_eq!(String::from_utf8(line).unwrap(), text);
     }
@@ -417,13 +321,21 @@ mod tests {
     fn a_written_line_is_read_back() {
         let meeting = || Meeting::barrier("up");
         let who = vec!["a".to_owned(), "b".to_owned()];
-        let (exit, outcome) = (Some(Exit::Code(1)), EntryOutcome::Failed);
         let events = [
             Event::Ready,
-            Event::Begun { late: 0.25, uncertain: 0.000_1 },
-            Event::Spawned { entry: "e".into(), nr: 2, pid: None },
-            Event::EntryReady { entry: "e".into(), nr: 2, after: 0.125 },
-            Event::Exited { entry: "e".into(), nr: 2, exit, outcome, why: Some("a \"b\"\n\u{9b}".into()) },
+            Event::Reported(SlaveEvent::Begun {
+                late: Duration::from_millis(250),
+                uncertain: Duration::from_micros(1),
+            }),
+            Event::Reported(SlaveEvent::Cleared),
+            Event::Reported(SlaveEvent::Exited {
+                entry: "e".into(),
+                nr: 2,
+                exit: Some(Exit::Code(1)),
+                outcome: EntryOutcome::Failed,
+                cut_off: true,
+                why: Some("a \"b\"\n\u{9b}".into()),
+            }),
             Event::Notified { trigger: "t".into(), count: 1, left: 2, late: true },
             Event::Notified { trigger: "t".into(), count: 1, left: 2, late: false },
             Event::Arrived { meeting: meeting(), member: "a#1".into() },
@@ -443,6 +355,36 @@ mod tests {
             let past = Past::decode(log.strip_suffix(b"\n").unwrap()).unwrap();
             assert_eq!((past.micros(), past.slave.as_deref(), &past.event), (at as i64 - 10_000_000, Some("a"), event));
         }
-        assert!(Past::decode(br#"{"t":1.0,"event":"unheard-of"}"#).is_err());
+    }
+
+    #[test]
+    fn a_reported_event_is_read_in_place_and_written_flat() {
+        let line = br#"{"t":1.5,"slave":"a","event":"spawned","entry":"x","nr":1}"#;
+        let past = Past::decode(line).unwrap();
+        let Event::Reported(SlaveEvent::Spawned { entry: Cow::Borrowed("x"), nr: 1, pid: None }) = &past.event else {
+            panic!("{past:?}");
+        };
+        let mut log = Vec::new();
+        write_line(&mut log, Time::default(), Time::from_micros(1_500_000), &encode(Some("a"), &past.event));
+        assert_eq!(
+            String::from_utf8(log).unwrap(),
+            r#"{"t":1.500000,"slave":"a","event":"spawned","entry":"x","nr":1}"#.to_owned() + "\n"
+        );
+    }
+
+    #[test]
+    fn a_bad_line_is_not_read() {
+        for event in [
+            r#""event":"unheard-of""#,
+            r#""entry":"x","nr":1"#,
+            r#""event":"joined""#,
+            r#""event":"spawned","entry":"x""#,
+            r#""event":"spawned","entry":"x","nr":-1"#,
+            r#""event":"entry-ready","entry":"x","nr":1,"after":-1"#,
+            r#""event":7"#,
+        ] {
+            let line = format!("{{\"t\":1.0,{event}}}");
+            assert!(Past::decode(line.as_bytes()).is_err(), "{line}");
+        }
     }
 }

@@ -5,6 +5,7 @@
 use super::event::Event;
 use super::words::{describe, run_name};
 use crate::text;
+use crate::wire::SlaveEvent;
 
 /// The most lines that wait.
 const LINES_MAX: usize = 200;
@@ -46,7 +47,7 @@ pub struct Folded {
 impl Folded {
     /// Adds an event of a slave. Returns whether the lines must be shown now, because there is no room for more.
     pub fn add(&mut self, time: &str, slave: &str, event: &Event<'_>, color: Option<&'static str>) -> bool {
-        if let Event::Tail { text, .. } = event {
+        if let Event::Reported(SlaveEvent::Tail { text, .. }) = event {
             self.add_tail(time, slave, text);
         } else if let Some(one) = described(event) {
             let several = of_several(event).unwrap_or_else(|| one.clone());
@@ -116,7 +117,7 @@ fn of_several(event: &Event<'_>) -> Option<String> {
     Some(match event {
         Event::Joined { .. } => "joined".to_owned(),
         Event::Rejoined { .. } => "reconnected".to_owned(),
-        Event::Spawned { entry, nr, pid: Some(_) } => format!("{} started", run_name(entry, *nr)),
+        Event::Reported(SlaveEvent::Spawned { entry, nr, pid: Some(_) }) => format!("{} started", run_name(entry, *nr)),
         _ => return None,
     })
 }

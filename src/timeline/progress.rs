@@ -11,8 +11,8 @@ use super::event::Event;
 use super::view::{Picture, Row, describe, rows_of_slaves, run_name};
 use crate::machine::Time;
 use crate::text::{self, harmless};
-use crate::wire::EntryOutcome;
 use crate::wire::operate::{RunState, RunStatus};
+use crate::wire::{EntryOutcome, SlaveEvent};
 
 /// The most slaves, triggers and running entries that events can add. A test has fewer.
 const ADDED_MAX: usize = 100_000;
@@ -166,7 +166,10 @@ impl Progress {
 
     /// Takes over what an event changes. `micros` is its time since the start, if it has one.
     pub fn event(&mut self, micros: Option<i64>, slave: Option<&str>, event: &Event<'_>) {
-        let fails = matches!(event, Event::Exited { outcome: EntryOutcome::Failed, .. } | Event::Trouble { .. });
+        let fails = matches!(
+            event,
+            Event::Reported(SlaveEvent::Exited { outcome: EntryOutcome::Failed, .. } | SlaveEvent::Trouble { .. })
+        );
         if let (true, Some(what)) = (fails, describe(event)) {
             let at = micros.map(|micros| format!("at {:.3} s, ", micros as f64 / 1e6)).unwrap_or_default();
             let first = || (format!("{at}{} {what}", slave.unwrap_or_default()), 0);
@@ -218,15 +221,15 @@ impl Progress {
                 slave.running.clear();
                 slave.stage = Stage::Lost;
             }
-            Event::Idle { .. } => slave.idle = true,
-            Event::Begun { .. } | Event::Heard { .. } => slave.idle = false,
-            Event::Spawned { entry, nr, .. } => {
+            Event::Reported(SlaveEvent::Idle { .. }) => slave.idle = true,
+            Event::Reported(SlaveEvent::Begun { .. } | SlaveEvent::Heard { .. }) => slave.idle = false,
+            Event::Reported(SlaveEvent::Spawned { entry, nr, .. }) => {
                 slave.idle = false;
                 if self.running < ADDED_MAX {
                     self.running += usize::from(slave.running.insert(run_name(entry, *nr)));
                 }
             }
-            Event::Exited { entry, nr, .. } => {
+            Event::Reported(SlaveEvent::Exited { entry, nr, .. }) => {
                 self.running -= usize::from(slave.running.remove(&run_name(entry, *nr)));
             }
             _ => {}
@@ -361,7 +364,7 @@ mod tests {
         fed.end = Some((End::Idle, Duration::from_secs(60)));
         fed.event(None, Some("a"), &Event::Joined { address: "h".into(), machine: None });
         fed.event(None, Some("a"), &Event::Ready);
-        fed.event(Some(1), Some("a"), &Event::Spawned { entry: "x".into(), nr: 1, pid: None });
+        fed.event(Some(1), Some("a"), &Event::Reported(SlaveEvent::Spawned { entry: "x".into(), nr: 1, pid: None }));
         fed.event(Some(2), Some("b"), &Event::Lost { reason: "gone".into() });
         let mut filled = Progress { phase: Phase::Running, end: fed.end.clone(), ..Progress::new("t") };
         let running = BTreeSet::from(["x".to_owned()]);
@@ -375,7 +378,7 @@ mod tests {
     fn the_first_failure_is_shown_with_its_time_and_the_rest_are_counted() {
         let mut progress = Progress { phase: Phase::Running, ..Progress::new("t") };
         for (at, text) in [(1_500_000, "no disk"), (2_000_000, "no\u{1b} memory")] {
-            progress.event(Some(at), Some("a"), &Event::Trouble { text: text.into() });
+            progress.event(Some(at), Some("a"), &Event::Reported(SlaveEvent::Trouble { text: text.into() }));
         }
         assert_eq!(rows(&progress)[0], row("failed", "2 failures; first at 1.500 s, a trouble: no disk"));
     }

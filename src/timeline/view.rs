@@ -11,7 +11,7 @@ pub use super::words::{describe, run_name};
 use crate::machine::{Outbox, Stream};
 use crate::text::{harmless, is_obeyed};
 use crate::wire::rendezvous::OutcomeKind;
-use crate::wire::{EntryOutcome, Verdict};
+use crate::wire::{EntryOutcome, SlaveEvent, Verdict};
 
 /// The most bytes of an unfinished output line that are held until its end arrives.
 const PARTIAL_MAX: usize = 8 * 1024;
@@ -139,7 +139,7 @@ impl View {
             return;
         }
         self.flush(out);
-        if let Event::Tail { text, .. } = event {
+        if let Event::Reported(SlaveEvent::Tail { text, .. }) = event {
             let lines = text.lines().map(|line| self.quoted(slave.unwrap_or("*"), line));
             let lines: String = lines.collect();
             return self.print(lines.as_bytes(), out);
@@ -318,9 +318,12 @@ fn color(event: &Event<'_>) -> Option<&'static str> {
     match event {
         Event::Met { verdict: OutcomeKind::Released, .. } | Event::Triggered { .. } => Some(CYAN),
         Event::Met { .. } | Event::Ending { verdict: Verdict::Failed, .. } => Some(RED),
-        Event::Exited { outcome: EntryOutcome::Failed, .. } | Event::Lost { .. } | Event::Trouble { .. } => Some(RED),
+        Event::Reported(SlaveEvent::Exited { outcome: EntryOutcome::Failed, .. } | SlaveEvent::Trouble { .. })
+        | Event::Lost { .. } => Some(RED),
         Event::Away { .. } | Event::MemberLost { .. } | Event::Stalled { .. } => Some(YELLOW),
-        Event::Refused { .. } | Event::Disconnected { .. } | Event::Warning { .. } => Some(YELLOW),
+        Event::Refused { .. } | Event::Disconnected { .. } | Event::Reported(SlaveEvent::Warning { .. }) => {
+            Some(YELLOW)
+        }
         _ => None,
     }
 }
@@ -377,7 +380,7 @@ mod tests {
         let mut out = Outbox::new();
         let mut view = View::new(false, Some((80, 24)), true, 1);
         view.draw(&Picture { title: "title".to_owned(), rows: Vec::new() }, &mut out);
-        view.event(Some(1_500_000), Some("a"), &Event::Warning { text: "hot".into() }, &mut out);
+        view.event(Some(1_500_000), Some("a"), &Event::Reported(SlaveEvent::Warning { text: "hot".into() }), &mut out);
         let text = printed(&mut out);
         let line = "\x1b[33m    1.500  a  warning: hot\x1b[0m\n";
         assert!(text.ends_with(&format!("\x1b[1A\r\x1b[J{line}\x1b[1mtitle\x1b[0m\n")), "{text:?}");
@@ -393,16 +396,22 @@ mod tests {
             view.event(
                 Some(1_000),
                 Some(&slave),
-                &Event::Spawned { entry: "x".into(), nr: 1, pid: Some(nr) },
+                &Event::Reported(SlaveEvent::Spawned { entry: "x".into(), nr: 1, pid: Some(nr) }),
                 &mut out,
             );
-            let exited =
-                Event::Exited { entry: "x".into(), nr: 1, exit: None, outcome: EntryOutcome::Failed, why: why.clone() };
-            view.event(Some(2_000), Some(&slave), &exited, &mut out);
+            let exited = SlaveEvent::Exited {
+                entry: "x".into(),
+                nr: 1,
+                exit: None,
+                outcome: EntryOutcome::Failed,
+                cut_off: false,
+                why: why.clone(),
+            };
+            view.event(Some(2_000), Some(&slave), &Event::Reported(exited), &mut out);
             view.event(
                 Some(2_000),
                 Some(&slave),
-                &Event::Tail { entry: "x".into(), nr: 1, text: "no\ndisk".into() },
+                &Event::Reported(SlaveEvent::Tail { entry: "x".into(), nr: 1, text: "no\ndisk".into() }),
                 &mut out,
             );
         }
@@ -422,7 +431,12 @@ mod tests {
         }
         view.flush(&mut out);
         assert_eq!(printed(&mut out), "    0.003  n2, n1#a  arrived at barrier up\n");
-        view.event(Some(4_000), Some("n3"), &Event::Spawned { entry: "y".into(), nr: 1, pid: Some(7) }, &mut out);
+        view.event(
+            Some(4_000),
+            Some("n3"),
+            &Event::Reported(SlaveEvent::Spawned { entry: "y".into(), nr: 1, pid: Some(7) }),
+            &mut out,
+        );
         view.close(&mut out);
         assert_eq!(printed(&mut out), "    0.004  n3    y started (pid 7)\n");
     }

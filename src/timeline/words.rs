@@ -4,8 +4,9 @@
 //! here prints.
 
 use super::event::Event;
+use crate::verdict::RoundResult;
 use crate::wire::rendezvous::OutcomeKind;
-use crate::wire::{EntryOutcome, PokedBy};
+use crate::wire::{EntryOutcome, PokedBy, SlaveEvent};
 
 /// Returns the event in words; `None` for an event that is for programs only.
 pub fn describe(event: &Event<'_>) -> Option<String> {
@@ -17,17 +18,6 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
         Event::Refused { name, address, reason } => format!("refused {name:?} from {address}: {reason}"),
         Event::Started { slaves: 1, .. } => "started 1 slave".to_owned(),
         Event::Started { slaves, .. } => format!("started {slaves} slaves"),
-        Event::Spawned { entry, nr, pid: Some(pid) } => format!("{} started (pid {pid})", run_name(entry, *nr)),
-        Event::EntryReady { entry, nr, after } => format!("{} is ready after {after:.3} s", run_name(entry, *nr)),
-        Event::Exited { entry, nr, exit, outcome, why } => {
-            let detail = why.as_deref().map(str::to_owned).or_else(|| exit.map(|exit| exit.to_string()));
-            let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
-            format!("{} {}{detail}", run_name(entry, *nr), outcome_in_words(*outcome))
-        }
-        Event::Poked { entry, by } => {
-            let by = if *by == PokedBy::Signal { "SIGUSR1" } else { "arete poke" };
-            entry.as_ref().map_or_else(|| format!("poked by {by}"), |entry| format!("poked by {by}: {entry}"))
-        }
         Event::Notified { trigger, count, left, late } => {
             let times = if *count == 1 { String::new() } else { format!(" {count} times") };
             let left = if *late { "it had fired already".to_owned() } else { format!("{left} left") };
@@ -40,33 +30,54 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
         Event::Met { meeting, verdict: OutcomeKind::Released, members, .. } => {
             format!("{meeting} released {members} member{}", if *members == 1 { "" } else { "s" })
         }
-        Event::Met { meeting, verdict, reason, .. } => {
-            let verdict = verdict_in_words(*verdict);
-            // The reason of a controller may begin with the verdict, which must not appear twice.
-            let reason = reason.strip_prefix(verdict).unwrap_or(reason).trim_start_matches([';', ' ', ',']);
-            format!("{meeting} {verdict}: {reason}")
+        Event::Met { meeting, verdict, who, reason, .. } => {
+            let result = RoundResult { verdict: Some(*verdict), who: who.to_vec(), reason: reason.to_string() };
+            return result.in_words(&meeting.to_string(), None);
         }
         Event::Stalled { waits } => {
             let waits: Vec<String> = waits.iter().map(ToString::to_string).collect();
             format!("stalled: {}", waits.join("; "))
         }
-        Event::End { entry, .. } => format!("{entry} requests the end of the run"),
         Event::Lost { reason } => format!("lost: {reason}"),
-        Event::Warning { text } => format!("warning: {text}"),
-        Event::Trouble { text } => format!("trouble: {text}"),
         Event::Finishing { why } => format!("finishing: {why}; jobs still run"),
         Event::Ending { why, .. } => format!("ending: {why}"),
         Event::Resumed => "the run continues".to_owned(),
-        Event::Tail { .. }
-        | Event::Ready
-        | Event::Begun { .. }
-        | Event::Spawned { .. }
-        | Event::Heard { .. }
-        | Event::Settled { .. }
-        | Event::Idle { .. }
-        | Event::Cleared
-        | Event::Stopped
-        | Event::Ended { .. } => return None,
+        Event::Ready | Event::Stopped | Event::Ended { .. } => return None,
+        Event::Reported(event) => return describe_reported(event),
+    })
+}
+
+/// As [`describe`], for an event that a slave has reported.
+fn describe_reported(event: &SlaveEvent<'_>) -> Option<String> {
+    Some(match event {
+        SlaveEvent::Spawned { entry, nr, pid: Some(pid) } => format!("{} started (pid {pid})", run_name(entry, *nr)),
+        SlaveEvent::EntryReady { entry, nr, after } => {
+            format!("{} is ready after {:.3} s", run_name(entry, *nr), after.as_secs_f64())
+        }
+        SlaveEvent::Exited { entry, nr, exit, outcome, why, .. } => {
+            let outcome = match outcome {
+                EntryOutcome::Passed => "passed",
+                EntryOutcome::Failed => "failed",
+                EntryOutcome::Stopped => "stopped",
+            };
+            let detail = why.as_deref().map(str::to_owned).or_else(|| exit.map(|exit| exit.to_string()));
+            let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
+            format!("{} {outcome}{detail}", run_name(entry, *nr))
+        }
+        SlaveEvent::Poked { entry, by } => {
+            let by = if *by == PokedBy::Signal { "SIGUSR1" } else { "arete poke" };
+            entry.as_ref().map_or_else(|| format!("poked by {by}"), |entry| format!("poked by {by}: {entry}"))
+        }
+        SlaveEvent::End { entry, .. } => format!("{entry} requests the end of the run"),
+        SlaveEvent::Warning { text } => format!("warning: {text}"),
+        SlaveEvent::Trouble { text } => format!("trouble: {text}"),
+        SlaveEvent::Tail { .. }
+        | SlaveEvent::Begun { .. }
+        | SlaveEvent::Spawned { .. }
+        | SlaveEvent::Heard { .. }
+        | SlaveEvent::Settled { .. }
+        | SlaveEvent::Idle { .. }
+        | SlaveEvent::Cleared => return None,
     })
 }
 
@@ -75,23 +86,21 @@ pub fn run_name(entry: &str, nr: u32) -> String {
     if nr == 1 { entry.to_owned() } else { format!("{entry}.{nr}") }
 }
 
-/// Returns the outcome of a run of an entry in words.
-fn outcome_in_words(outcome: EntryOutcome) -> &'static str {
-    match outcome {
-        EntryOutcome::Passed => "passed",
-        EntryOutcome::Failed => "failed",
-        EntryOutcome::Stopped => "stopped",
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timeline::event::Meeting;
 
-/// Returns the verdict of a round in words.
-fn verdict_in_words(kind: OutcomeKind) -> &'static str {
-    match kind {
-        OutcomeKind::Released => "released",
-        OutcomeKind::TimedOut => "timed out",
-        OutcomeKind::Aborted => "aborted",
-        OutcomeKind::Lost => "lost",
-        OutcomeKind::Disagreed => "disagreed",
-        OutcomeKind::Refused => "refused",
+    #[test]
+    fn a_round_that_failed_is_described_as_its_members_are_told() {
+        let met = |verdict, who: &[&str], reason: &'static str| {
+            let who = who.iter().map(ToString::to_string).collect::<Vec<_>>().into();
+            let meeting = Meeting::barrier("up");
+            describe(&Event::Met { meeting, round: 1, verdict, who, reason: reason.into(), members: 2 }).unwrap()
+        };
+        assert_eq!(met(OutcomeKind::TimedOut, &[], ""), "barrier up: timed out");
+        assert_eq!(met(OutcomeKind::Lost, &["b"], ""), "barrier up: a member was lost: b");
+        assert_eq!(met(OutcomeKind::TimedOut, &["b"], "timed out; missing: b"), "barrier up: timed out; missing: b");
+        assert_eq!(met(OutcomeKind::Released, &[], ""), "barrier up released 2 members");
     }
 }

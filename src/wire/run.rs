@@ -148,7 +148,7 @@ pub struct Report<'a> {
     pub time: Time,
     /// What happened.
     #[serde(flatten, borrow)]
-    pub what: SlaveEvent<'a>,
+    pub event: SlaveEvent<'a>,
 }
 
 /// The answer to [`Report`].

@@ -1,22 +1,27 @@
-//! The events of a slave's part of a run, as it reports them.
+//! The events of a slave's part of a run, as it reports them, and as `events.jsonl` has them.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::seconds;
 use super::verdict::{EntryOutcome, Verdict};
 use crate::machine::Exit;
 
-/// What happened, in the field `what` of a [`Report`](super::Report) and the fields next to it.
+/// What happened, in the field `event` of a [`Report`](super::Report) and the fields next to it. The controller copies
+/// these fields to a line of `events.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "what", rename_all = "kebab-case")]
+#[serde(tag = "event", rename_all = "kebab-case")]
 pub enum SlaveEvent<'a> {
     /// The slave has started its `at` entries.
     Begun {
-        /// The time between the agreed start and the first entry, in microseconds, on the slave's clock.
-        late: u64,
-        /// The largest error of the slave's idea of the controller's clock, in microseconds: half its best round trip.
-        uncertain: u64,
+        /// The time between the agreed start and the first entry, on the slave's clock.
+        #[serde(with = "seconds")]
+        late: Duration,
+        /// The largest error of the slave's idea of the controller's clock: half its best round trip.
+        #[serde(with = "seconds")]
+        uncertain: Duration,
     },
     /// A run of an entry has begun.
     Spawned {
@@ -36,8 +41,9 @@ pub enum SlaveEvent<'a> {
         entry: Cow<'a, str>,
         /// As in [`Spawned`](SlaveEvent::Spawned).
         nr: u32,
-        /// The time since it was started, in microseconds.
-        after: u64,
+        /// The time since it was started.
+        #[serde(with = "seconds")]
+        after: Duration,
     },
     /// A run of an entry has ended, or could not begin.
     Exited {

@@ -47,7 +47,7 @@ impl Started {
         for (slave, seq) in self.slaves.iter_mut().zip(&mut self.seq) {
             slave.lines(events.iter().map(|what| {
                 *seq += 1;
-                format!(r#"{{"type":"report","run":"{}","seq":{seq},"time":1,"what":{what}}}"#, self.run)
+                format!(r#"{{"type":"report","run":"{}","seq":{seq},"time":1,"event":{what}}}"#, self.run)
             }));
         }
         self.slaves.iter_mut().for_each(|slave| slave.settles());

@@ -103,7 +103,7 @@ fn start_of_many_slaves(it: &Loop<'_>) {
 }
 
 fn report(run: &str, seq: usize, what: &str) -> String {
-    format!(r#"{{"type":"report","run":"{run}","seq":{seq},"time":1,"what":{what}}}"#)
+    format!(r#"{{"type":"report","run":"{run}","seq":{seq},"time":1,"event":{what}}}"#)
 }
 
 fn exited(run: &str, nr: usize, outcome: &str, why: &str) -> String {

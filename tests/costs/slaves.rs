@@ -58,7 +58,7 @@ fn fetch(it: &Loop<'_>) {
 }
 
 fn report(run: &str, nr: usize, what: &str) -> String {
-    format!(r#"{{"type":"report","run":"{run}","seq":{},"time":1,"what":{what}}}"#, nr + 1)
+    format!(r#"{{"type":"report","run":"{run}","seq":{},"time":1,"event":{what}}}"#, nr + 1)
 }
 
 fn reports(it: &Loop<'_>) {

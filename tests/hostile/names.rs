@@ -109,12 +109,12 @@ fn a_rude_slave_reaches_no_terminal_no_event_no_summary_and_no_path() {
         seq += 1;
         say(slave, &format!(r#"{{"type":"report","run":"{run}","seq":{seq},"time":1,{what}}}"#));
     };
-    report(&mut slave, r#""what":"begun","late":0,"uncertain":0"#);
-    report(&mut slave, r#""what":"spawned","entry":"x","nr":1,"pid":7"#);
-    report(&mut slave, &format!(r#""what":"warning","text":"w{RUDE}""#));
-    report(&mut slave, &format!(r#""what":"trouble","text":"t{RUDE}""#));
+    report(&mut slave, r#""event":"begun","late":0,"uncertain":0"#);
+    report(&mut slave, r#""event":"spawned","entry":"x","nr":1,"pid":7"#);
+    report(&mut slave, &format!(r#""event":"warning","text":"w{RUDE}""#));
+    report(&mut slave, &format!(r#""event":"trouble","text":"t{RUDE}""#));
     let why = format!(r#""outcome":"failed","why":"y{RUDE}""#);
-    report(&mut slave, &format!(r#""what":"exited","entry":"x","nr":1,"exit":{{"code":1}},{why}"#));
+    report(&mut slave, &format!(r#""event":"exited","entry":"x","nr":1,"exit":{{"code":1}},{why}"#));
     for file in [
         format!("x.files/{RUDE}"),
         "x.files/../../../escaped".to_owned(),
@@ -127,7 +127,7 @@ fn a_rude_slave_reaches_no_terminal_no_event_no_summary_and_no_path() {
     }
     say(&mut slave, &format!(r#"{{"type":"output","run":"{run}","file":"x.files/fine","offset":0,"data":"aGk="}}"#));
     assert!(!hear("kept").contains("refused"));
-    report(&mut slave, r#""what":"end","entry":"d","verdict":"passed""#);
+    report(&mut slave, r#""event":"end","entry":"d","verdict":"passed""#);
     hear("stop");
     say(&mut slave, &format!(r#"{{"type":"stopped","run":"{run}"}}"#));
     hear("dismissed");

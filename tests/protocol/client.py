@@ -19,10 +19,10 @@ def say(kind, **fields):
     connection.sendall(json.dumps({"type": kind, **fields}).encode() + b"\n")
 
 
-def report(what, **fields):
+def report(event, **fields):
     global seq
     seq += 1
-    say("report", run=run, seq=seq, time=clock() + offset, what=what, **fields)
+    say("report", run=run, seq=seq, time=clock() + offset, event=event, **fields)
 
 
 say("hello", protocol=1, version="client.py", name=name, incarnation=os.urandom(8).hex())
@@ -47,7 +47,7 @@ for line in lines:
             say("ready", run=run)
     elif kind == "start":
         time.sleep(max(0, message["at"] - offset - clock()) / 1e6)
-        report("begun", late=max(0, clock() + offset - message["at"]), uncertain=best // 2)
+        report("begun", late=max(0, clock() + offset - message["at"]) / 1e6, uncertain=best / 2e6)
         say("notify", room=run, trigger=trigger, count=1)
         report("idle", heard=heard)
     elif kind == "triggered":

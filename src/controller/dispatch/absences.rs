@@ -46,7 +46,7 @@ impl Controller {
     /// round is checked: when a slave is lost later, the members that wait learn of it then.
     pub(in crate::controller) fn give_up_on(&mut self, now: Time, room: &Rc<str>, (kind, meeting): (Meeting, &str)) {
         let Some(run) = self.runs.by_id(room).filter(|run| run.phase == Phase::Running) else { return };
-        if run.absent.lost().is_empty() || run.room.how_many_wait(kind, meeting) != 1 {
+        if run.absent.lost().is_empty() || run.room.meetings(kind).how_many_wait(meeting) != 1 {
             return;
         }
         let why = |member: &Rc<str>| {
@@ -54,8 +54,10 @@ impl Controller {
             let why = run.absent.reason(run.roster.find(host)?)?;
             (!self.processes.client_of_host(now, room, host)).then(|| (member.clone(), why.clone()))
         };
-        let Some((member, why)) = run.room.first_missing(kind, meeting, why) else { return };
-        self.visit(now, room, |room, visit| room.end_for_lost_host((kind, meeting), &member, &why, visit));
+        let Some((member, why)) = run.room.meetings(kind).first_missing(meeting, why) else { return };
+        self.visit(now, room, |room, visit| {
+            room.at(kind, visit, |meetings, turn| meetings.end_for_lost_host(meeting, &member, &why, turn));
+        });
     }
 
     /// Requests a look at each run that goes on.

@@ -32,7 +32,8 @@ impl Controller {
 
     /// A member has arrived at a meeting in the default room.
     fn waits_outside(&self, kind: Meeting, name: &str, member: &str, out: &mut Outbox) {
-        let Some(process) = self.rooms.named(DEFAULT_ROOM).and_then(|room| room.who_waits_as(kind, name, member))
+        let Some(process) =
+            self.rooms.named(DEFAULT_ROOM).and_then(|room| room.meetings(kind).who_waits_as(name, member))
         else {
             return;
         };
@@ -46,10 +47,10 @@ impl Controller {
     /// told once in a round, and not once for each member.
     fn run_has(&self, run: &Run, kind: Meeting, name: &str, out: &mut Outbox) {
         let Some(room) = self.rooms.named(DEFAULT_ROOM) else { return };
-        if !run.takes_members() || run.room.how_many_wait(kind, name) != 1 {
+        if !run.takes_members() || run.room.meetings(kind).how_many_wait(name) != 1 {
             return;
         }
-        for process in room.who_waits(kind, name) {
+        for process in room.meetings(kind).who_waits(name) {
             self.point_to(run, kind, name, process, out);
         }
     }

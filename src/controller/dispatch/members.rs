@@ -8,7 +8,7 @@ use crate::controller::ledger::Fact;
 use crate::controller::reply::refusal;
 use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::{Act, ArrivalError, Outcome, Process, need};
-use crate::controller::room::room::{Acts, Room, Visit};
+use crate::controller::room::room::{Room, Visit};
 use crate::controller::session::processes::{CHECK_WITHIN, FORGET_AFTER, Owed, Processes};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Bytes, Outbox, Time};
@@ -128,10 +128,8 @@ impl Controller {
     /// Carries out what the rooms have decided.
     pub(in crate::controller) fn settle(&mut self, now: Time, out: &mut Outbox) {
         while let Some((name, acts)) = self.rooms.next_acts() {
-            if !acts.is_empty() {
-                let Acts { barriers, syncs } = acts;
-                self.act(now, &name, Meeting::Barrier, barriers, out);
-                self.act(now, &name, Meeting::Sync, syncs, out);
+            for (kind, acts) in Meeting::BOTH.into_iter().zip(acts) {
+                self.act(now, &name, kind, acts, out);
             }
             if self.rooms.settle(&mut self.runs, &name) {
                 self.processes.forget_room(&name);
@@ -142,48 +140,39 @@ impl Controller {
     fn act(&mut self, now: Time, room: &Rc<str>, kind: Meeting, acts: Vec<Act>, out: &mut Outbox) {
         let mut teller = Teller::new(room);
         for act in acts {
-            self.enter_act(room, kind, &act);
-            match act {
-                Act::Tell { process, ids, outcome } => teller.tell(process, ids, outcome, &self.processes, out),
+            let event = match act {
+                Act::Tell { process, ids, outcome } => {
+                    teller.tell(process, ids, outcome, &self.processes, out);
+                    continue;
+                }
                 Act::Check(process) => {
                     if let Some(conn) = self.processes.check(now, process) {
                         out.send(conn, Check { lifetime: Default::default() }.encode());
                     }
+                    continue;
                 }
-                Act::Arrived { meeting: name, member } => {
-                    self.point_elsewhere(room, kind, &name, &member, out);
-                    self.record(
-                        now,
-                        room,
-                        &Event::Arrived { meeting: meeting_of(kind, &name), member: (&*member).into() },
-                        out,
-                    );
+                Act::Decided { meeting, decision } => {
+                    self.write_decision(room, kind, &meeting, &decision);
+                    continue;
                 }
-                Act::Away { meeting: name, member } => {
-                    self.record(
-                        now,
-                        room,
-                        &Event::Away { meeting: meeting_of(kind, &name), member: (&*member).into() },
-                        out,
-                    );
+                Act::Arrived { ref meeting, ref member } => {
+                    self.point_elsewhere(room, kind, meeting, member, out);
+                    Event::Arrived { meeting: meeting_of(kind, meeting), member: (&**member).into() }
                 }
-                Act::Lost { meeting: name, member } => {
-                    self.record(
-                        now,
-                        room,
-                        &Event::MemberLost { meeting: meeting_of(kind, &name), member: (&*member).into() },
-                        out,
-                    );
+                Act::Away { ref meeting, ref member } => {
+                    Event::Away { meeting: meeting_of(kind, meeting), member: (&**member).into() }
                 }
-                Act::Over { meeting: name, outcome, members, .. } => {
-                    let Outcome { round, kind: verdict, who, reason, .. } = &*outcome;
-                    let (verdict, meeting) = (*verdict, meeting_of(kind, &name));
+                Act::Lost { ref meeting, ref member } => {
+                    Event::MemberLost { meeting: meeting_of(kind, meeting), member: (&**member).into() }
+                }
+                Act::Met { ref meeting, ref outcome, members } => {
+                    let Outcome { round, kind: verdict, who, reason, .. } = &**outcome;
                     let (who, reason) = (who.into(), (&**reason).into());
-                    let event = Event::Met { meeting, round: *round, verdict, who, reason, members };
-                    self.record(now, room, &event, out);
+                    let meeting = meeting_of(kind, meeting);
+                    Event::Met { meeting, round: *round, verdict: *verdict, who, reason, members }
                 }
-                Act::Late { .. } | Act::FailedRoundDropped { .. } => {}
-            }
+            };
+            self.record(now, room, &event, out);
         }
         teller.flush(&self.processes, out);
     }

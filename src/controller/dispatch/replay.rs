@@ -1,22 +1,20 @@
-//! Keeping a ledger, and continuing from that of an earlier controller.
+//! Continuing from the ledger of an earlier controller: each fact is applied as the live controller applied it.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
 use crate::controller::Controller;
-use crate::controller::ledger::rounds::{arrivals_of, map_of, past_round, round_fact};
-use crate::controller::ledger::{Damage, Fact, FileError, Keep, Ledger, LedgerError, Past, TimeLine};
+use crate::controller::ledger::rounds::{arrivals_of, decision_of};
+use crate::controller::ledger::{Damage, Fact, FileError, LedgerError, Past, TimeLine};
 use crate::controller::room::meeting::Meeting;
-use crate::controller::room::rendezvous::{Act, Outcome, PastRound, Process};
+use crate::controller::room::rendezvous::{Decision, Outcome, PastRound, Process};
 use crate::controller::room::room::Room;
 use crate::controller::run::record::By;
 use crate::controller::run::run::Run;
 use crate::controller::run::runs::RunNr;
 use crate::controller::session::processes::{Processes, Speaker};
-use crate::exit_code;
-use crate::machine::{Bytes, Effect, Outbox, Stream, Time};
+use crate::machine::{Bytes, Effect, Outbox, Time};
 
 /// Outcomes by room, kind of meeting, round and reason.
 type Rulings = BTreeMap<(String, Meeting, u64, String), Rc<Outcome>>;
@@ -28,19 +26,11 @@ struct Replay {
     run: Option<RunNr>,
     /// The map of the next round.
     map: Option<Bytes>,
-    /// The last outcome.
-    last: Option<Rc<Outcome>>,
     /// The outcomes of a ledger that was rewritten, until its last piece.
     outcomes: Option<Rulings>,
 }
 
 impl Controller {
-    /// Adds a ledger, so that the controller can be killed and continued.
-    pub fn keeping(mut self, keep: Keep) -> Controller {
-        self.keeper.keep(keep);
-        self
-    }
-
     /// Continues an earlier controller from its ledger, and repairs the time line of its run, if it has one. Fails if the
     /// ledger contradicts itself: the error names the place.
     pub fn resumed(mut self, past: &Past, time_line: &mut dyn TimeLine) -> Result<Controller, LedgerError> {
@@ -96,19 +86,6 @@ impl Controller {
         self.rooms.touch_all(&self.runs);
     }
 
-    /// Handles that a file of no run could not be written. A controller of rooms that cannot write its ledger ends before
-    /// anything of this turn is sent, so that a service manager starts it again when there is space.
-    pub(in crate::controller) fn ledger_failed(&mut self, path: &Path, error: &str, out: &mut Outbox) {
-        if self.keeper.write_failed(path) {
-            let why = format!(
-                "arete: cannot write {}: {error}: the controller answers nothing that is not kept",
-                path.display()
-            );
-            out.print(Stream::Err, format!("{why}\n"));
-            out.halt(exit_code::FAILED);
-        }
-    }
-
     fn replay(&mut self, at: Time, fact: &Fact<'_>, replay: &mut Replay, out: &mut Outbox) -> Result<(), Damage> {
         match fact {
             Fact::Process { room, process, slave, member, incarnation } => {
@@ -129,17 +106,39 @@ impl Controller {
             Fact::Map(map) => replay.map = Some(Bytes::from([map.get().as_bytes(), b"\n"].concat())),
             Fact::Rewriting => replay.outcomes = Some(BTreeMap::new()),
             Fact::Rewritten => replay.outcomes = None,
-            of_a_trigger @ (Fact::Notified { .. }
-            | Fact::Created { .. }
-            | Fact::Deleted { .. }
-            | Fact::Trigger { .. }) => {
-                self.replay_trigger(at, of_a_trigger, out)?;
+            Fact::Notified { room, process, from, trigger, total, notes } => {
+                let triggers = &mut self.room_named(room).triggers;
+                let counted = triggers.notified(at, *process, from, (&**trigger, *total), notes);
+                let counted = counted
+                    .ok_or_else(|| Damage::NoTrigger { room: room.to_string(), trigger: trigger.to_string() })?;
+                if let Some(run) = self.runs.by_id_mut(room) {
+                    run.replay_notify(at, from, trigger, counted, out);
+                }
             }
-            of_a_meeting @ (Fact::Round { .. }
-            | Fact::Unheard { .. }
-            | Fact::Late { .. }
-            | Fact::FailedRoundDropped { .. }
-            | Fact::Heard { .. }) => self.replay_meeting(at, of_a_meeting, replay)?,
+            Fact::Created { room, trigger, count } => self.room_named(room).triggers.create(None, trigger, *count)?,
+            Fact::Deleted { room, trigger } => drop(self.room_named(room).triggers.delete(trigger)),
+            Fact::Trigger { room, trigger, initial, notified, fired, totals, notes } => {
+                let triggers = &mut self.room_named(room).triggers;
+                triggers.restore(trigger, (*initial, *notified), *fired, totals, notes);
+            }
+            Fact::Round { .. } | Fact::Late { .. } | Fact::FailedRoundDropped { .. } => {
+                let decided = decision_of(fact, replay.map.take(), &self.budget);
+                let Some((room, kind, meeting, decision)) = decided else { return Ok(()) };
+                if let (Some(outcomes), Decision::Over(past)) = (&mut replay.outcomes, &decision) {
+                    let key = (room.to_owned(), kind, past.outcome.round, past.outcome.reason.clone());
+                    outcomes.insert(key, past.outcome.clone());
+                }
+                self.room_named(room).apply(kind, meeting, &decision, at);
+            }
+            // A long list of arrivals is written in pieces. A live controller has them all when the round is over.
+            Fact::Unheard { room, kind, round, reason, arrivals } => {
+                let key = (room.to_string(), *kind, *round, reason.to_string());
+                let outcome = replay.outcomes.as_ref().and_then(|outcomes| outcomes.get(&key));
+                let outcome = outcome.ok_or_else(|| Damage::NoRound { room: room.to_string(), round: *round })?.clone();
+                let past = PastRound { outcome, arrivals: arrivals_of(arrivals), audience: None };
+                self.room_named(room).apply(*kind, "", &Decision::Over(Rc::new(past)), at);
+            }
+            Fact::Heard { room, process, ids } => drop(self.room_named(room).confirm(Process(*process), ids)),
             of_the_run => {
                 if let Some(ix) = slave_of(of_the_run) {
                     self.runs_member(replay.run, ix)?;
@@ -150,78 +149,6 @@ impl Controller {
             }
         }
         Ok(())
-    }
-
-    fn replay_trigger(&mut self, at: Time, fact: &Fact<'_>, out: &mut Outbox) -> Result<(), Damage> {
-        match fact {
-            Fact::Notified { room, process, from, trigger, total, notes } => {
-                let (counts, process) = ((&**trigger, *total), Process(*process));
-                let counted = self.room_named(room).notified(at, process, from, counts, notes);
-                let counted = counted
-                    .ok_or_else(|| Damage::NoTrigger { room: room.to_string(), trigger: trigger.to_string() })?;
-                if let Some(run) = self.runs.by_id_mut(room) {
-                    run.replay_notify(at, from, trigger, counted, out);
-                }
-            }
-            Fact::Created { room, trigger, count } => {
-                self.room_named(room).triggers.create(None, trigger, *count)?;
-            }
-            Fact::Deleted { room, trigger } => {
-                self.room_named(room).triggers.delete(trigger);
-            }
-            Fact::Trigger { room, trigger, initial, notified, fired, totals, notes } => {
-                let triggers = &mut self.room_named(room).triggers;
-                triggers.restore(trigger, (*initial, *notified), *fired, totals);
-                notes.iter().for_each(|(from, note)| triggers.add_note(trigger, (None, &**from), note));
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn replay_meeting(&mut self, at: Time, fact: &Fact<'_>, replay: &mut Replay) -> Result<(), Damage> {
-        match fact {
-            Fact::Round { room, kind, meeting, round, reason, .. } => {
-                let past = past_round(fact, replay.map.take());
-                let outcome = self.room_named(room).restore(*kind, meeting, past, at);
-                if let Some(outcomes) = &mut replay.outcomes {
-                    outcomes.insert((room.to_string(), *kind, *round, reason.to_string()), outcome.clone());
-                }
-                replay.last = Some(outcome);
-            }
-            Fact::Unheard { room, kind, round, reason, arrivals } => {
-                let key = (room.to_string(), *kind, *round, reason.to_string());
-                let outcome = replay.outcomes.as_ref().and_then(|outcomes| outcomes.get(&key));
-                let outcome = outcome.ok_or_else(|| Damage::NoRound { room: room.to_string(), round: *round })?.clone();
-                self.room_named(room).restore_unheard(*kind, &arrivals_of(arrivals), &outcome, at);
-            }
-            Fact::Late { room, kind, meeting, member, process, id, ends } => {
-                let (member, arrival) = (Rc::from(&**member), (Process(*process), *id));
-                let last = replay.last.clone().filter(|_| *ends);
-                self.room_named(room).restore_late((*kind, meeting), &member, arrival, last, at);
-            }
-            Fact::FailedRoundDropped { room, kind, meeting } => self.room_named(room).restore_dropped(*kind, meeting),
-            Fact::Heard { room, process, ids } => {
-                self.room_named(room).confirm(Process(*process), ids);
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Returns whether the controller's ledger is of rooms alone. Only such a ledger is rewritten when it is long.
-    pub(in crate::controller) fn ledger_is_of_rooms(&self) -> bool {
-        self.runs.values().all(|run| !run.ledger.is(self.keeper.ledger()))
-    }
-
-    /// Writes the next piece of a ledger of rooms that is being rewritten, or begins to rewrite it if it is long.
-    pub(in crate::controller) fn rewrite_if_long(&mut self, now: Time, out: &mut Outbox) {
-        self.keeper.rewrite_if_long(now, self.ledger_is_of_rooms(), (&self.processes, &self.rooms), out);
-    }
-
-    /// Returns the ledger for what happens in a room.
-    pub(in crate::controller) fn ledger_of(&self, room: &str) -> Ledger {
-        self.runs.by_id(room).map_or(self.keeper.ledger(), |run| &run.ledger).clone()
     }
 
     /// Returns the run that the ledger belongs to. Fails if it has no such slave.
@@ -236,37 +163,6 @@ impl Controller {
             self.rooms.restore(name, self.limits, &self.budget);
         }
         self.rooms.of(&mut self.runs, name).expect("it was just made if it was not there")
-    }
-
-    /// Writes the decision of a room to its ledger.
-    pub(in crate::controller) fn enter_act(&self, room: &str, kind: Meeting, act: &Act) {
-        let ledger = self.ledger_of(room);
-        if !ledger.is_open() {
-            return;
-        }
-        let room = Cow::from(room);
-        match act {
-            Act::Over { meeting, outcome, arrivals, audience, .. } => {
-                let past = PastRound::new(outcome, arrivals.clone(), audience.clone());
-                if let Some(map) = map_of(&past) {
-                    ledger.write_raw("map", map);
-                }
-                ledger.write(&round_fact(&room, kind, meeting, &past));
-            }
-            Act::Late { meeting, member, arrival, ends } => ledger.write(&Fact::Late {
-                room,
-                kind,
-                meeting: Cow::from(&**meeting),
-                member: Cow::from(&**member),
-                process: arrival.0.0,
-                id: arrival.1,
-                ends: *ends,
-            }),
-            Act::FailedRoundDropped { meeting } => {
-                ledger.write(&Fact::FailedRoundDropped { room, kind, meeting: Cow::from(&**meeting) });
-            }
-            _ => {}
-        }
     }
 }
 

@@ -157,7 +157,7 @@ pub enum Fact<'a> {
         at: Time,
         /// The event in the report.
         #[serde(borrow)]
-        what: SlaveEvent<'a>,
+        event: SlaveEvent<'a>,
     },
     /// A process has notified a trigger `total` times in all.
     Notified {
@@ -355,7 +355,7 @@ pub enum Fact<'a> {
         /// The members for which the failed round is kept.
         audience: Option<Audience>,
     },
-    /// A late member gets the outcome of the last round of a meeting.
+    /// A late member gets the outcome of the failed round of a meeting.
     Late {
         /// The room's name.
         #[serde(borrow)]
@@ -372,8 +372,6 @@ pub enum Fact<'a> {
         process: u64,
         /// The id of the arrival.
         id: u64,
-        /// Its own arrival made the round fail.
-        ends: bool,
     },
     /// A failed round was dropped.
     FailedRoundDropped {

@@ -1,29 +1,31 @@
-//! Conversions between rounds and their facts.
+//! Conversions between the decisions of meetings and their facts.
 
 use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::controller::ledger::fact::{Audience, Fact};
 use crate::controller::room::meeting::Meeting;
-use crate::controller::room::rendezvous::{self, Arrival, PastRound, Process};
+use crate::controller::room::rendezvous::{self, Arrival, Decision, Outcome, PastRound, Process};
+use crate::controller::session::budget::Budget;
 use crate::machine::Bytes;
 
 /// Returns the map of a round, which is a fact of its own before the round.
 pub fn map_of(past: &PastRound) -> Option<&[u8]> {
-    past.line.as_ref().map(|line| line.strip_suffix(b"\n").unwrap_or(line))
+    past.outcome.line.as_ref().map(|line| line.strip_suffix(b"\n").unwrap_or(line))
 }
 
 /// Returns the fact that a round is over.
 pub fn round_fact<'a>(room: &'a str, kind: Meeting, meeting: &'a str, past: &'a PastRound) -> Fact<'a> {
+    let Outcome { round, kind: verdict, who, reason, at, .. } = &*past.outcome;
     Fact::Round {
         room: Cow::from(room),
         kind,
         meeting: Cow::from(meeting),
-        round: past.round,
-        verdict: past.kind,
-        who: past.who.clone(),
-        reason: Cow::from(&past.reason),
-        at: past.at,
+        round: *round,
+        verdict: *verdict,
+        who: who.clone(),
+        reason: Cow::from(reason),
+        at: *at,
         arrivals: by_process(&past.arrivals),
         audience: past.audience.as_ref().map(|audience| Audience {
             party: audience.party().clone(),
@@ -45,23 +47,29 @@ pub fn arrivals_of(by_process: &[(u64, Vec<u64>)]) -> Vec<Arrival> {
     by_process.iter().flat_map(|(process, ids)| ids.iter().map(|id| (Process(*process), *id))).collect()
 }
 
-/// Returns the round of a fact, to restore it.
-pub fn past_round(fact: &Fact<'_>, line: Option<Bytes>) -> PastRound {
-    let Fact::Round { round, verdict, who, reason, at, arrivals, audience, .. } = fact else {
-        unreachable!("the caller passes a round");
+/// Returns the decision of a fact, with its room and its meeting. `map` is the fact before it.
+pub fn decision_of<'a>(
+    fact: &'a Fact<'_>,
+    map: Option<Bytes>,
+    budget: &Budget,
+) -> Option<(&'a str, Meeting, &'a str, Decision)> {
+    let (room, kind, meeting, decision) = match fact {
+        Fact::Round { room, kind, meeting, round, verdict, who, reason, at, arrivals, audience } => {
+            let words = (who.clone(), reason.to_string());
+            let outcome = Outcome::new((*round, *verdict), words, *at, map, budget);
+            let audience = audience.as_ref().map(|audience| {
+                let informed = audience.informed.iter().map(|member| Rc::from(&**member));
+                rendezvous::Audience::new(&audience.party, informed, audience.other.clone(), audience.until)
+            });
+            let past = PastRound { outcome, arrivals: arrivals_of(arrivals), audience };
+            (room, kind, meeting, Decision::Over(Rc::new(past)))
+        }
+        Fact::Late { room, kind, meeting, member, process, id } => {
+            let (member, arrival) = (Rc::from(&**member), (Process(*process), *id));
+            (room, kind, meeting, Decision::Late { member, arrival })
+        }
+        Fact::FailedRoundDropped { room, kind, meeting } => (room, kind, meeting, Decision::FailedRoundDropped),
+        _ => return None,
     };
-    let audience = audience.as_ref().map(|audience| {
-        let informed = audience.informed.iter().map(|member| Rc::from(&**member));
-        rendezvous::Audience::new(&audience.party, informed, audience.other.clone(), audience.until)
-    });
-    PastRound {
-        round: *round,
-        kind: *verdict,
-        who: who.clone(),
-        reason: reason.to_string(),
-        at: *at,
-        line,
-        arrivals: arrivals_of(arrivals),
-        audience,
-    }
+    Some((&**room, *kind, &**meeting, decision))
 }

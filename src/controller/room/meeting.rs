@@ -13,6 +13,8 @@ pub enum Meeting {
 }
 
 impl Meeting {
+    pub const BOTH: [Meeting; 2] = [Meeting::Barrier, Meeting::Sync];
+
     /// Returns its name in messages and in the progress of a run.
     pub fn noun(self) -> &'static str {
         match self {

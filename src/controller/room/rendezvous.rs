@@ -22,10 +22,12 @@ mod arrival_error;
 mod arrival_state;
 mod arrivals;
 mod conclude;
+mod decision;
 mod ending;
 mod eviction;
 mod failed_round;
 mod hopeless;
+mod kept;
 mod memory;
 mod open;
 mod outcome;
@@ -33,7 +35,6 @@ mod outlook;
 mod overflow;
 mod past_round;
 mod proofs;
-mod restore;
 mod round;
 #[cfg(test)]
 mod tests;
@@ -44,8 +45,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-pub use self::acts::Act;
-pub use self::arrival::{Arrival, ArrivalRequest, Presence, Process};
+pub use self::acts::{Act, Decision};
+pub use self::arrival::{Arrival, ArrivalRequest, Presence, Process, Value};
 pub use self::arrival_error::ArrivalError;
 use self::arrival_state::{ArrivalState, How};
 use self::ending::Ending;
@@ -94,9 +95,9 @@ enum Timer {
 }
 
 /// All meetings of one kind in one room.
-#[derive(Debug)]
-pub struct Rendezvous<V> {
-    meetings: BTreeMap<Rc<str>, Meeting<V>>,
+#[derive(Debug, Default)]
+pub struct Rendezvous {
+    meetings: BTreeMap<Rc<str>, Meeting>,
     /// Every arrival that waits or has not confirmed its outcome.
     arrivals: Arrivals,
     /// How many arrivals wait.
@@ -114,44 +115,25 @@ pub struct Rendezvous<V> {
     budget: Budget,
 }
 
-#[derive(Debug)]
-struct Meeting<V> {
-    forming: Option<Round<V>>,
+#[derive(Debug, Default)]
+struct Meeting {
+    forming: Option<Round>,
     failed_round: Option<FailedRound>,
 }
 
-impl<V> Default for Rendezvous<V> {
-    fn default() -> Self {
-        Rendezvous::within(Budget::default())
-    }
-}
-
-impl<V> Rendezvous<V> {
-    /// Creates a rendezvous that holds memory of this budget. Values hold their own memory.
+impl Rendezvous {
+    /// Creates a rendezvous that holds memory of this budget.
     pub fn within(budget: Budget) -> Self {
-        Rendezvous {
-            budget,
-            meetings: BTreeMap::new(),
-            arrivals: Arrivals::default(),
-            failed: BTreeSet::new(),
-            abandoned: BTreeSet::new(),
-            waiting: 0,
-            asked: BTreeMap::new(),
-            timers: Timers::default(),
-            last_round: 0,
-            promoting: false,
-        }
+        Rendezvous { budget, ..Rendezvous::default() }
     }
 
     /// Returns the budget of the arrivals.
     pub fn budget(&self) -> &Budget {
         &self.budget
     }
-}
 
-impl<V: PartialEq> Rendezvous<V> {
     /// Handles an arrival, new or repeated. `declared` is the party if the member names none.
-    pub fn arrive(&mut self, name: &str, request: ArrivalRequest<V>, declared: Option<&Party>, turn: &mut Turn<'_, V>) {
+    pub fn arrive(&mut self, name: &str, request: ArrivalRequest, declared: Option<&Party>, turn: &mut Turn<'_>) {
         let arrival = (request.process, request.id);
         if self.again(arrival, turn) {
             return;
@@ -160,7 +142,7 @@ impl<V: PartialEq> Rendezvous<V> {
             return self.refuse(arrival, &error, turn);
         }
         if let Some(outcome) = self.outcome_for_late(name, &request, turn) {
-            return self.conclude(arrival, outcome, turn);
+            return tell(arrival, outcome, turn);
         }
         match self.form(name, &request, declared, turn) {
             Ok(name) => self.admit(&name, request, turn),
@@ -169,7 +151,7 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// Returns whether this arrival is known. If so, its member is present again, or gets its outcome again.
-    pub fn again(&mut self, arrival: Arrival, turn: &mut Turn<'_, V>) -> bool {
+    pub fn again(&mut self, arrival: Arrival, turn: &mut Turn<'_>) -> bool {
         match self.arrivals.get(&arrival) {
             Some(ArrivalState::Concluded(outcome, ..)) => tell(arrival, outcome.clone(), turn),
             Some(ArrivalState::Waits { meeting, member, how: How::Participant }) => {
@@ -184,27 +166,21 @@ impl<V: PartialEq> Rendezvous<V> {
 
     /// Returns the outcome of a failed round that this late member has not received. If it has received it, the failed
     /// round is dropped and the member begins a new round.
-    fn outcome_for_late(
-        &mut self,
-        name: &str,
-        request: &ArrivalRequest<V>,
-        turn: &mut Turn<'_, V>,
-    ) -> Option<Rc<Outcome>> {
+    fn outcome_for_late(&mut self, name: &str, request: &ArrivalRequest, turn: &mut Turn<'_>) -> Option<Rc<Outcome>> {
         let (name, meeting) = self.meetings.get_key_value(name)?;
         let (name, failed_round) = (name.clone(), meeting.failed_round.as_ref()?);
         // After a pause of the controller, arrivals may be read before overdue timers are handled.
         let over = failed_round.until <= turn.now;
         if over || failed_round.has_delivered(&request.member) {
-            self.drop_failed_round(&name);
-            turn.acts.push(Act::FailedRoundDropped { meeting: name });
+            self.decide(&name, Decision::FailedRoundDropped, turn);
             return None;
         }
-        if !failed_round.concerns(request.party.as_ref()) {
+        if !failed_round.concerns(&request.member, request.party.as_ref()) {
             return None;
         }
-        let outcome = self.deliver_late(&name, &request.member)?;
+        let outcome = failed_round.outcome.clone();
         let (member, arrival) = (request.member.clone(), (request.process, request.id));
-        turn.acts.push(Act::Late { meeting: name, member, arrival, ends: false });
+        self.decide(&name, Decision::Late { member, arrival }, turn);
         Some(outcome)
     }
 
@@ -212,9 +188,9 @@ impl<V: PartialEq> Rendezvous<V> {
     fn form(
         &mut self,
         name: &str,
-        request: &ArrivalRequest<V>,
+        request: &ArrivalRequest,
         declared: Option<&Party>,
-        turn: &Turn<'_, V>,
+        turn: &Turn<'_>,
     ) -> Result<Rc<str>, ArrivalError> {
         if let Some((name, meeting)) = self.meetings.get_key_value(name)
             && let Some(round) = &meeting.forming
@@ -227,15 +203,13 @@ impl<V: PartialEq> Rendezvous<V> {
         let round = Round::new(party, declared.is_none().then(said), &self.budget)?;
         round.belongs(&request.member)?;
         let name: Rc<str> = Rc::from(name);
-        let meeting =
-            self.meetings.entry(name.clone()).or_insert_with(|| Meeting { forming: None, failed_round: None });
-        meeting.forming = Some(round);
+        self.meetings.entry(name.clone()).or_default().forming = Some(round);
         Ok(name)
     }
 
     /// Returns who named another party, and the two parties in words. `None` if they agree.
-    fn disagrees(&self, name: &str, request: &ArrivalRequest<V>) -> Option<(Option<Rc<str>>, String)> {
-        let round = self.meetings.get(name)?.forming.as_ref()?;
+    fn disagrees(&self, name: &str, request: &ArrivalRequest) -> Option<(Option<Rc<str>>, String)> {
+        let round = self.round(name)?;
         let party = request.party.as_ref().filter(|party| !round.agreed.is(party))?;
         let said_by = round.said_by.as_deref().unwrap_or("the test file");
         let said =
@@ -244,13 +218,13 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// Admits a member to the round, or as a contender if its name is held. A contender has no influence on the party.
-    fn admit(&mut self, name: &Rc<str>, request: ArrivalRequest<V>, turn: &mut Turn<'_, V>) {
+    fn admit(&mut self, name: &Rc<str>, request: ArrivalRequest, turn: &mut Turn<'_>) {
         let Some(round) = self.forming(name) else { return };
         let holder = round.holder(&request.member);
         let taken = holder.is_some() || round.is_full();
         if let Some(why) = request.abort.as_ref().filter(|_| taken && self.disagrees(name, &request).is_none()) {
-            let (who, reason) = (vec![request.member.to_string()], aborted(&request.member, why));
-            return self.fail(name, request, OutcomeKind::Aborted, (who, reason), turn);
+            let ending = Ending::of(OutcomeKind::Aborted, &request.member, aborted(&request.member, why));
+            return self.end_by(name, ending, Some(&request), turn);
         }
         match holder {
             Some((process, false)) if turn.presence.heard(process).is_some() => {
@@ -265,7 +239,7 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// Admits a member under a name that is free.
-    fn admit_free(&mut self, name: &Rc<str>, request: ArrivalRequest<V>, turn: &mut Turn<'_, V>) {
+    fn admit_free(&mut self, name: &Rc<str>, request: ArrivalRequest, turn: &mut Turn<'_>) {
         let budget = self.budget.clone();
         if let Some(round) = self.forming(name) {
             round.replace_party(&request, turn.asker(request.process), &budget);
@@ -273,7 +247,8 @@ impl<V: PartialEq> Rendezvous<V> {
         if let Some((first, said)) = self.disagrees(name, &request) {
             let who = first.iter().map(|first| first.to_string()).chain([request.member.to_string()]).collect();
             let reason = format!("the members disagree: {said}");
-            return self.fail(name, request, OutcomeKind::Disagreed, (who, reason), turn);
+            let ending = Ending { kind: OutcomeKind::Disagreed, who, reason };
+            return self.end_by(name, ending, Some(&request), turn);
         }
         match self.forming(name).is_some_and(|round| round.is_full()) {
             true => self.enter_overflow(name, request, turn),
@@ -282,7 +257,7 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// Registers a contender for a name with a connected holder.
-    fn contend(&mut self, name: &Rc<str>, other: Process, request: ArrivalRequest<V>, turn: &mut Turn<'_, V>) {
+    fn contend(&mut self, name: &Rc<str>, other: Process, request: ArrivalRequest, turn: &mut Turn<'_>) {
         let (arrival, member) = ((request.process, request.id), request.member.clone());
         let budget = self.budget.clone();
         let Some(round) = self.forming(name) else { return };
@@ -310,12 +285,16 @@ impl<V: PartialEq> Rendezvous<V> {
         self.ask(other, name, turn);
     }
 
-    fn forming(&mut self, name: &str) -> Option<&mut Round<V>> {
+    fn round(&self, name: &str) -> Option<&Round> {
+        self.meetings.get(name)?.forming.as_ref()
+    }
+
+    fn forming(&mut self, name: &str) -> Option<&mut Round> {
         self.meetings.get_mut(name)?.forming.as_mut()
     }
 
     /// Adds a member to the round, and merges its options with those of the others.
-    fn enter(&mut self, name: &Rc<str>, request: ArrivalRequest<V>, turn: &mut Turn<'_, V>) {
+    fn enter(&mut self, name: &Rc<str>, request: ArrivalRequest, turn: &mut Turn<'_>) {
         self.unmark_abandoned(name);
         let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
         let (member, abort) = (request.member.clone(), request.abort.clone());
@@ -344,7 +323,7 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// Adds an arrival to the overflow, because the round that forms is complete without it.
-    fn enter_overflow(&mut self, name: &Rc<str>, request: ArrivalRequest<V>, turn: &mut Turn<'_, V>) {
+    fn enter_overflow(&mut self, name: &Rc<str>, request: ArrivalRequest, turn: &mut Turn<'_>) {
         let state = ArrivalState::Waits { meeting: name.clone(), member: request.member.clone(), how: How::Overflow };
         let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
         self.arrivals.insert((request.process, request.id), state);
@@ -356,7 +335,7 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// Moves arrivals from the overflow to the places of members that have withdrawn.
-    fn fill_withdrawn(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
+    fn fill_withdrawn(&mut self, name: &Rc<str>, turn: &mut Turn<'_>) {
         while let Some(member) =
             self.forming(name).filter(|round| !round.overflow.is_empty()).and_then(|round| round.withdrawn_member())
         {
@@ -366,7 +345,7 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// Moves arrivals from the overflow into the round that forms, while there is room.
-    fn promote(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
+    fn promote(&mut self, name: &Rc<str>, turn: &mut Turn<'_>) {
         // If this completes the round, the next one starts within the loop and is filled by it too.
         if std::mem::replace(&mut self.promoting, true) {
             return;
@@ -390,7 +369,7 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// Removes the arrival that holds a name, because a contender takes it.
-    fn remove_replaced(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
+    fn remove_replaced(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_>) {
         if let Some(arrival) = self.vacate(name, member) {
             let error = ArrivalError::Replaced { meeting: name.to_string(), member: member.to_string() };
             self.refuse(arrival, &error, turn);
@@ -420,7 +399,7 @@ impl<V: PartialEq> Rendezvous<V> {
 
     /// Releases the round if it is complete and every member is alive. Otherwise asks the silent ones for a sign of
     /// life.
-    fn try_release(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
+    fn try_release(&mut self, name: &Rc<str>, turn: &mut Turn<'_>) {
         let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
         if !round.is_full() {
             return;
@@ -442,7 +421,7 @@ impl<V: PartialEq> Rendezvous<V> {
         }
     }
 
-    fn ask(&mut self, process: Process, name: &Rc<str>, turn: &mut Turn<'_, V>) {
+    fn ask(&mut self, process: Process, name: &Rc<str>, turn: &mut Turn<'_>) {
         let asked = self.asked.entry(process).or_default();
         if asked.is_empty() {
             turn.acts.push(Act::Check(process));
@@ -451,7 +430,7 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// Marks all members of a disconnected process as away.
-    pub fn on_disconnect(&mut self, process: Process, turn: &mut Turn<'_, V>) {
+    pub fn on_disconnect(&mut self, process: Process, turn: &mut Turn<'_>) {
         self.asked.remove(&process);
         let rejoin = turn.presence.rejoin(process);
         let all: Vec<u64> = self.arrivals.of(process).map(|(id, _)| id).collect();
@@ -461,7 +440,7 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// Withdraws arrivals: their commands have ended, or wait no longer.
-    pub fn withdraw(&mut self, process: Process, ids: &[u64], rejoin: Duration, turn: &mut Turn<'_, V>) {
+    pub fn withdraw(&mut self, process: Process, ids: &[u64], rejoin: Duration, turn: &mut Turn<'_>) {
         for &id in ids {
             let arrival = (process, id);
             if let Some(ArrivalState::Waits { meeting, member, how: How::Participant }) = self.arrivals.get(&arrival) {
@@ -475,7 +454,7 @@ impl<V: PartialEq> Rendezvous<V> {
         self.confirm(process, ids);
     }
 
-    fn away(&mut self, arrival: Arrival, rejoin: Duration, turn: &mut Turn<'_, V>) {
+    fn away(&mut self, arrival: Arrival, rejoin: Duration, turn: &mut Turn<'_>) {
         let Some(ArrivalState::Waits { meeting, member, how }) = self.arrivals.get(&arrival) else { return };
         let (name, member, how) = (meeting.clone(), member.clone(), *how);
         let Some(round) = self.forming(&name) else { return };
@@ -502,7 +481,7 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// Marks a member as present after a reconnect or a repeated arrival.
-    fn on_return(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
+    fn on_return(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_>) {
         let Some(round) = self.forming(name) else { return };
         if let Some(process) = round.present.get(member).map(|there| there.process) {
             round.heard(process, turn.presence);
@@ -516,10 +495,7 @@ impl<V: PartialEq> Rendezvous<V> {
 
     /// Returns the length of all values in the round and in its overflow, in bytes.
     pub fn weight(&self, name: &str) -> usize {
-        self.meetings
-            .get(name)
-            .and_then(|meeting| meeting.forming.as_ref())
-            .map_or(0, |round| round.weight + round.overflow.weight)
+        self.round(name).map_or(0, |round| round.weight + round.overflow.weight)
     }
 
     /// Returns the number of the last round.
@@ -561,7 +537,7 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// Handles due timers until the work reaches `most`, in names; the rest stays due. Returns the work done.
-    pub fn deadline(&mut self, most: usize, turn: &mut Turn<'_, V>) -> usize {
+    pub fn deadline(&mut self, most: usize, turn: &mut Turn<'_>) -> usize {
         let mut work = 0;
         while work < most
             && let Some(timer) = self.timers.pop_due(turn.now)
@@ -585,25 +561,25 @@ impl<V: PartialEq> Rendezvous<V> {
 
     /// Returns the most names that handling a timer can visit.
     fn work_of(&self, timer: &Timer) -> usize {
-        let round = |name: &Rc<str>| self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref());
+        let names = |name: &str| self.round(name).map_or(0, Round::names);
         match timer {
             Timer::Deadline(name) | Timer::Silence(name) | Timer::FailedRound(name) | Timer::Abandoned(name) => {
-                round(name).map_or(0, Round::names)
+                names(name)
             }
-            Timer::Away(name, _) => round(name).filter(|round| round.alive).map_or(0, Round::names),
+            Timer::Away(name, _) => self.round(name).filter(|round| round.alive).map_or(0, Round::names),
             Timer::Contend(..) | Timer::Overflow(_) => 0,
         }
     }
 
-    fn on_timeout(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
-        let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return };
+    fn on_timeout(&mut self, name: &Rc<str>, turn: &mut Turn<'_>) {
+        let Some(round) = self.round(name) else { return };
         let (who, reason) = round.missing_in_words();
-        self.end(name, Ending { kind: OutcomeKind::TimedOut, who, reason, other: None, timeout: None }, turn);
+        self.end(name, Ending { kind: OutcomeKind::TimedOut, who, reason }, turn);
     }
 
     /// Handles that a member did not reconnect in time.
-    fn on_member_lost(&mut self, name: &Rc<str>, member: &Rc<str>, reason: String, turn: &mut Turn<'_, V>) {
-        let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return };
+    fn on_member_lost(&mut self, name: &Rc<str>, member: &Rc<str>, reason: String, turn: &mut Turn<'_>) {
+        let Some(round) = self.round(name) else { return };
         turn.acts.push(Act::Lost { meeting: name.clone(), member: member.clone() });
         if !round.alive {
             if let Some(round) = self.forming(name) {
@@ -621,7 +597,7 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// Ends the arrivals in the overflow with expired timeouts. The round is not affected.
-    fn expire_overflow(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
+    fn expire_overflow(&mut self, name: &Rc<str>, turn: &mut Turn<'_>) {
         while let Some(round) = self.forming(name)
             && let Some(request) = round.overflow.pop_due(turn.now)
         {
@@ -634,7 +610,7 @@ impl<V: PartialEq> Rendezvous<V> {
         self.set_overflow_timer(name);
     }
 
-    fn contender_wins(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
+    fn contender_wins(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_>) {
         let Some(contender) = self.forming(name).and_then(|round| round.contenders.remove(member)) else { return };
         self.timers.cancel(&Timer::Contend(name.clone(), member.clone()));
         self.remove_replaced(name, member, turn);
@@ -642,13 +618,13 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// Asks the silent members of this round for a sign of life.
-    fn check_silent(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
-        let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return };
-        self.timers.set(Timer::Silence(name.clone()), turn.now + CHECK_EVERY);
+    fn check_silent(&mut self, name: &Rc<str>, turn: &mut Turn<'_>) {
+        let Some(round) = self.round(name) else { return };
         let silent =
             |process: &Process| turn.presence.heard(*process).is_some_and(|heard| turn.now.since(heard) >= CHECK_EVERY);
         let silent: BTreeSet<Process> =
             round.present.values().map(|there| there.process).filter(|process| silent(process)).collect();
+        self.timers.set(Timer::Silence(name.clone()), turn.now + CHECK_EVERY);
         for process in silent {
             self.ask(process, name, turn);
         }
@@ -660,7 +636,7 @@ fn aborted(member: &str, why: &str) -> String {
     format!("{member} aborted: {why}")
 }
 
-fn tell<V>((process, id): Arrival, outcome: Rc<Outcome>, turn: &mut Turn<'_, V>) {
+fn tell((process, id): Arrival, outcome: Rc<Outcome>, turn: &mut Turn<'_>) {
     turn.acts.push(Act::Tell { process, ids: vec![id], outcome });
 }
 
@@ -674,7 +650,7 @@ fn forget(places: &mut BTreeMap<Process, BTreeSet<Rc<str>>>, process: Process, n
     }
 }
 
-impl<V> Meeting<V> {
+impl Meeting {
     fn is_empty(&self) -> bool {
         self.forming.is_none() && self.failed_round.is_none()
     }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use crate::controller::room::barrier::{self, Barriers};
+use crate::controller::room::barrier;
 use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::{
-    Act, Arrival, ArrivalError, Eviction, Forming, Open, Outcome, Outlook, PastRound, Presence, Process, Rendezvous,
+    Act, ArrivalError, Assembly, Decision, Eviction, Forming, Open, Outlook, Presence, Process, Rendezvous, Turn,
 };
 use crate::controller::room::request_error::RequestError;
-use crate::controller::room::sync::{self, Limits, Syncs};
+use crate::controller::room::sync::{self, Limits};
 use crate::controller::room::trigger::{Counted, Triggers};
 use crate::controller::session::budget::{Asker, Budget, Held};
 use crate::controller::session::processes::{Owed, REJOIN};
@@ -29,8 +29,9 @@ const WATCH_COST: usize = 256;
 pub struct Room {
     pub name: Rc<str>,
     pub triggers: Triggers,
-    barriers: Barriers,
-    syncs: Syncs,
+    /// The barriers and the syncs, in the order of [`Meeting::BOTH`].
+    meetings: [Rendezvous; 2],
+    limits: Limits,
     /// The test that declares the meetings. `None`: the room belongs to no run, and clients create and delete its triggers.
     declared: Option<Rc<Test>>,
     /// The clients that wait for each trigger; slaves need no entry.
@@ -42,18 +43,8 @@ pub struct Room {
     pub clients: BTreeSet<Process>,
 }
 
-/// The requests of a room to the controller.
-#[derive(Default)]
-pub struct Acts {
-    pub barriers: Vec<Act>,
-    pub syncs: Vec<Act>,
-}
-
-impl Acts {
-    pub fn is_empty(&self) -> bool {
-        self.barriers.is_empty() && self.syncs.is_empty()
-    }
-}
+/// The requests of a room's barriers and syncs to the controller, in the order of [`Meeting::BOTH`].
+pub type Acts = [Vec<Act>; 2];
 
 /// The context of each call of a room.
 pub struct Visit<'a> {
@@ -62,29 +53,14 @@ pub struct Visit<'a> {
     pub acts: &'a mut Acts,
 }
 
-/// Makes the same call for the barriers and for the syncs of a room.
-macro_rules! both {
-    ($room:ident, $visit:ident, |$meetings:ident, $turn:ident| $what:expr) => {{
-        let Visit { now, presence, acts } = $visit;
-        {
-            let ($meetings, $turn) =
-                (&mut $room.barriers.meetings, &mut barrier::turn(*now, *presence, &mut acts.barriers));
-            $what;
-        }
-        let $meetings = &mut $room.syncs.meetings;
-        sync::with_turn(&$room.name, *now, *presence, &mut acts.syncs, |$turn| $what);
-    }};
-}
-
 impl Room {
     /// Creates a room that belongs to no run.
     pub fn new(name: &str, limits: Limits, budget: &Budget) -> Room {
-        let meetings = Rendezvous::within(budget.clone());
         Room {
             name: Rc::from(name),
             triggers: Triggers::of_clients(budget),
-            barriers: Barriers { meetings: Rendezvous::within(budget.clone()) },
-            syncs: Syncs { limits, meetings },
+            meetings: Meeting::BOTH.map(|_| Rendezvous::within(budget.clone())),
+            limits,
             budget: budget.clone(),
             declared: None,
             watchers: BTreeMap::new(),
@@ -100,13 +76,42 @@ impl Room {
     }
 
     pub fn set_limits(&mut self, limits: Limits) {
-        self.syncs.limits = limits;
+        self.limits = limits;
+    }
+
+    /// Returns the meetings of one kind.
+    pub fn meetings(&self, kind: Meeting) -> &Rendezvous {
+        &self.meetings[kind as usize]
+    }
+
+    fn both(&self) -> impl Iterator<Item = (Meeting, &Rendezvous)> {
+        Meeting::BOTH.into_iter().zip(&self.meetings)
+    }
+
+    /// Calls the meetings of one kind with the context that they need. All members of a sync get its map.
+    pub fn at<T>(
+        &mut self,
+        kind: Meeting,
+        visit: &mut Visit<'_>,
+        what: impl FnOnce(&mut Rendezvous, &mut Turn<'_>) -> T,
+    ) -> T {
+        let line = |session: &str, round: u64, there: &Assembly| {
+            (kind == Meeting::Sync).then(|| sync::map(&self.name, session, round, there))
+        };
+        let acts = &mut visit.acts[kind as usize];
+        what(
+            &mut self.meetings[kind as usize],
+            &mut Turn { now: visit.now, presence: visit.presence, line: &line, acts },
+        )
+    }
+
+    fn at_both(&mut self, visit: &mut Visit<'_>, mut what: impl FnMut(&mut Rendezvous, &mut Turn<'_>)) {
+        Meeting::BOTH.into_iter().for_each(|kind| self.at(kind, visit, &mut what));
     }
 
     /// Returns the barriers and the syncs at which a member waits.
     pub fn open(&self) -> impl Iterator<Item = (Meeting, Open<'_>)> {
-        let barriers = self.barriers.meetings.open().map(|open| (Meeting::Barrier, open));
-        barriers.chain(self.syncs.meetings.open().map(|open| (Meeting::Sync, open)))
+        self.both().flat_map(|(kind, meetings)| meetings.open().map(move |open| (kind, open)))
     }
 
     pub fn is_run(&self) -> bool {
@@ -118,8 +123,9 @@ impl Room {
         let party = check_name(&arrive.barrier).and_then(|()| self.resolve(arrive.party.as_ref()));
         let test = self.declared.clone();
         let declared = terms(test.as_ref().and_then(|test| test.barriers.get(&*arrive.barrier)));
-        let mut turn = barrier::turn(visit.now, visit.presence, &mut visit.acts.barriers);
-        self.barriers.arrive(process, arrive, party, declared, &mut turn);
+        self.at(Meeting::Barrier, visit, |meetings, turn| {
+            barrier::arrive(meetings, process, arrive, party, declared, turn);
+        });
     }
 
     /// Handles the value that a member gives to a sync.
@@ -127,20 +133,18 @@ impl Room {
         let party = check_name(&give.session).and_then(|()| self.resolve(give.party.as_ref()));
         let test = self.declared.clone();
         let declared = terms(test.as_ref().and_then(|test| test.syncs.get(&*give.session)));
-        let syncs = &mut self.syncs;
-        sync::with_turn(&self.name, visit.now, visit.presence, &mut visit.acts.syncs, |turn| {
-            syncs.give(process, give, party, declared, turn);
+        let limits = self.limits;
+        self.at(Meeting::Sync, visit, |meetings, turn| {
+            sync::give(meetings, limits, process, give, party, declared, turn);
         });
     }
 
     /// Refuses an arrival that its process may not make. An arrival that was accepted earlier is repeated instead.
     pub fn refuse(&mut self, process: Process, id: u64, error: ArrivalError, visit: &mut Visit<'_>) {
-        let (arrival, Visit { now, presence, acts }) = ((process, id), visit);
-        let syncs = &mut self.syncs.meetings;
-        let known = sync::with_turn(&self.name, *now, *presence, &mut acts.syncs, |turn| syncs.again(arrival, turn));
-        let mut turn = barrier::turn(*now, *presence, &mut acts.barriers);
-        if !known && !self.barriers.meetings.again(arrival, &mut turn) {
-            self.barriers.meetings.refuse(arrival, &error, &mut turn);
+        let arrival = (process, id);
+        let known = |kind| self.at(kind, visit, |meetings, turn| meetings.again(arrival, turn));
+        if !Meeting::BOTH.into_iter().any(known) {
+            self.at(Meeting::Barrier, visit, |meetings, turn| meetings.refuse(arrival, &error, turn));
         }
     }
 
@@ -173,11 +177,11 @@ impl Room {
 
     /// Returns whether a sign of life of this process was requested and has not arrived.
     pub fn awaits_sign_of_life(&self, process: Process) -> bool {
-        self.barriers.meetings.awaits_sign_of_life(process) || self.syncs.meetings.awaits_sign_of_life(process)
+        self.meetings.iter().any(|meetings| meetings.awaits_sign_of_life(process))
     }
 
     pub fn on_sign_of_life(&mut self, process: Process, visit: &mut Visit<'_>) {
-        both!(self, visit, |meetings, turn| meetings.on_sign_of_life(process, turn));
+        self.at_both(visit, |meetings, turn| meetings.on_sign_of_life(process, turn));
     }
 
     pub fn on_disconnect(&mut self, process: Process, visit: &mut Visit<'_>) {
@@ -190,86 +194,55 @@ impl Room {
                 }
             }
         }
-        both!(self, visit, |meetings, turn| meetings.on_disconnect(process, turn));
+        self.at_both(visit, |meetings, turn| meetings.on_disconnect(process, turn));
     }
 
     /// Withdraws arrivals of a process.
     pub fn withdraw(&mut self, process: Process, ids: &[u64], visit: &mut Visit<'_>) {
-        both!(self, visit, |meetings, turn| meetings.withdraw(process, ids, REJOIN, turn));
+        self.at_both(visit, |meetings, turn| meetings.withdraw(process, ids, REJOIN, turn));
     }
 
     /// Marks a process as lost: it cannot reconnect.
     pub fn lose(&mut self, process: Process, why: &str, visit: &mut Visit<'_>) {
-        both!(self, visit, |meetings, turn| meetings.lose(process, why, turn));
+        self.at_both(visit, |meetings, turn| meetings.lose(process, why, turn));
     }
 
     /// Ends the rounds that wait for members who cannot come, at barriers and then at syncs, from the meeting `from` on.
     /// Subtracts from `left` how many members it compares. Returns the meeting before which it stops when nothing is left.
     pub fn end_hopeless(
         &mut self,
-        [barriers, syncs]: [&dyn Outlook; 2],
+        outlooks: [&dyn Outlook; 2],
         from: Option<(Meeting, Rc<str>)>,
         left: &mut usize,
         visit: &mut Visit<'_>,
     ) -> Option<(Meeting, Rc<str>)> {
-        let Visit { now, presence, acts } = visit;
-        let (kind, from) = from.unzip();
-        if kind != Some(Meeting::Sync) {
-            let mut turn = barrier::turn(*now, *presence, &mut acts.barriers);
-            let stop = self.barriers.meetings.end_hopeless(barriers, from.as_deref(), left, &mut turn);
+        for (kind, outlook) in Meeting::BOTH.into_iter().zip(outlooks) {
+            let from = match &from {
+                Some((first, _)) if *first > kind => continue,
+                Some((first, name)) if *first == kind => Some(&**name),
+                _ => None,
+            };
+            let stop = self.at(kind, visit, |meetings, turn| meetings.end_hopeless(outlook, from, left, turn));
             if let Some(name) = stop {
-                return Some((Meeting::Barrier, name));
+                return Some((kind, name));
             }
         }
-        let from = from.filter(|_| kind == Some(Meeting::Sync));
-        let meetings = &mut self.syncs.meetings;
-        let mut stop = None;
-        sync::with_turn(&self.name, *now, *presence, &mut acts.syncs, |turn| {
-            stop = meetings.end_hopeless(syncs, from.as_deref(), left, turn);
-        });
-        stop.map(|name| (Meeting::Sync, name))
-    }
-
-    /// Ends the round of one barrier or sync that waits for a member, because the host of that member is lost.
-    pub fn end_for_lost_host(
-        &mut self,
-        (kind, meeting): (Meeting, &str),
-        member: &str,
-        why: &str,
-        visit: &mut Visit<'_>,
-    ) {
-        let Visit { now, presence, acts } = visit;
-        if kind == Meeting::Barrier {
-            let mut turn = barrier::turn(*now, *presence, &mut acts.barriers);
-            return self.barriers.meetings.end_for_lost_host(meeting, member, why, &mut turn);
-        }
-        let meetings = &mut self.syncs.meetings;
-        sync::with_turn(&self.name, *now, *presence, &mut acts.syncs, |turn| {
-            meetings.end_for_lost_host(meeting, member, why, turn);
-        });
-    }
-
-    /// Returns the first known fact about a missing member of a barrier or a sync.
-    pub fn first_missing<T>(&self, kind: Meeting, meeting: &str, known: impl Fn(&Rc<str>) -> Option<T>) -> Option<T> {
-        match kind {
-            Meeting::Sync => self.syncs.meetings.first_missing(meeting, known),
-            Meeting::Barrier => self.barriers.meetings.first_missing(meeting, known),
-        }
+        None
     }
 
     /// Returns how much could be evicted: bytes of failed rounds, or the number of abandoned rounds.
     pub fn evictable(&self, what: Eviction) -> usize {
-        self.barriers.meetings.evictable(what) + self.syncs.meetings.evictable(what)
+        self.meetings.iter().map(|meetings| meetings.evictable(what)).sum()
     }
 
     /// Evicts until `bytes` more fit into the budget, or nothing is left to evict.
     pub fn evict(&mut self, what: Eviction, bytes: usize, visit: &mut Visit<'_>) {
-        both!(self, visit, |meetings, turn| meetings.evict(what, bytes, turn));
+        self.at_both(visit, |meetings, turn| meetings.evict(what, bytes, turn));
     }
 
     /// Returns what the room owes to a process that may reconnect.
     pub fn owes(&self, process: Process) -> Owed {
-        match self.barriers.meetings.owes(process) || self.syncs.meetings.owes(process) {
+        match self.meetings.iter().any(|meetings| meetings.owes(process)) {
             true => Owed::Verdict,
             false if self.triggers.has_total(process.0) => Owed::Count,
             false => Owed::Nothing,
@@ -278,111 +251,81 @@ impl Room {
 
     /// Returns whether an arrival of this process waits.
     pub fn has_waiting(&self, process: Process) -> bool {
-        self.barriers.meetings.has_waiting(process) || self.syncs.meetings.has_waiting(process)
+        self.meetings.iter().any(|meetings| meetings.has_waiting(process))
     }
 
     /// Returns the rounds in which a member waits, with their missing members.
     pub fn forming_rounds(&self) -> impl Iterator<Item = (Meeting, Forming)> {
-        let barriers = self.barriers.meetings.forming_rounds().map(|round| (Meeting::Barrier, round));
-        barriers.chain(self.syncs.meetings.forming_rounds().map(|round| (Meeting::Sync, round)))
+        self.both().flat_map(|(kind, meetings)| meetings.forming_rounds().map(move |round| (kind, round)))
     }
 
     /// Confirms that arrivals have received their outcomes, or need none any more. Returns whether any was unconfirmed.
     pub fn confirm(&mut self, process: Process, ids: &[u64]) -> bool {
-        let barriers = self.barriers.meetings.confirm(process, ids);
-        self.syncs.meetings.confirm(process, ids) || barriers
+        self.meetings.iter_mut().fold(false, |news, meetings| meetings.confirm(process, ids) || news)
     }
 
     /// Forgets a process that cannot reconnect.
     pub fn forget(&mut self, process: Process) {
         self.triggers.forget(process.0);
-        self.barriers.meetings.forget(process);
-        self.syncs.meetings.forget(process);
+        self.meetings.iter_mut().for_each(|meetings| meetings.forget(process));
     }
 
     /// Forgets outcomes that were not confirmed within `after`.
     pub fn forget_unheard(&mut self, now: Time, after: Duration) {
-        self.barriers.meetings.forget_unheard(now, after);
-        self.syncs.meetings.forget_unheard(now, after);
+        self.meetings.iter_mut().for_each(|meetings| meetings.forget_unheard(now, after));
     }
 
     pub fn next_deadline(&self) -> Option<Time> {
-        let deadlines = [self.barriers.meetings.next_deadline(), self.syncs.meetings.next_deadline()];
-        deadlines.into_iter().flatten().min()
+        self.meetings.iter().filter_map(Rendezvous::next_deadline).min()
     }
 
     /// Handles due timers until the work reaches `most`, in names; the rest stays due. Returns the work done.
     pub fn deadline(&mut self, most: usize, visit: &mut Visit<'_>) -> usize {
         let mut work = 0;
-        both!(self, visit, |meetings, turn| work += meetings.deadline(most.saturating_sub(work), turn));
+        self.at_both(visit, |meetings, turn| work += meetings.deadline(most.saturating_sub(work), turn));
         work
     }
 
     /// Returns whether no arrival waits.
     pub fn is_still(&self) -> bool {
-        self.barriers.meetings.waiting() == 0 && self.syncs.meetings.waiting() == 0
+        self.meetings.iter().all(|meetings| meetings.waiting() == 0)
     }
 
     /// Returns whether any other member than this one waits.
     pub fn others_wait(&self, member: &str) -> bool {
-        self.barriers.meetings.others_wait(member) || self.syncs.meetings.others_wait(member)
+        self.meetings.iter().any(|meetings| meetings.others_wait(member))
     }
 
     /// Returns whether a round forms, or a failed round is kept for late members.
     pub fn keeps_verdicts(&self) -> bool {
-        self.barriers.meetings.keeps_rounds() || self.syncs.meetings.keeps_rounds()
+        self.meetings.iter().any(Rendezvous::keeps_rounds)
     }
 
     /// Returns whether the test declares this barrier or sync, or a member waits there.
     pub fn has_meeting(&self, kind: Meeting, name: &str) -> bool {
         let declares =
             |test: &Rc<Test>| if kind == Meeting::Sync { &test.syncs } else { &test.barriers }.contains_key(name);
-        self.declared.as_ref().is_some_and(declares) || self.how_many_wait(kind, name) > 0
-    }
-
-    /// Returns how many members have arrived in the round that forms.
-    pub fn how_many_wait(&self, kind: Meeting, name: &str) -> usize {
-        match kind {
-            Meeting::Sync => self.syncs.meetings.how_many_wait(name),
-            Meeting::Barrier => self.barriers.meetings.how_many_wait(name),
-        }
-    }
-
-    /// Returns the processes of the members that have arrived in the round that forms.
-    pub fn who_waits(&self, kind: Meeting, name: &str) -> Vec<Process> {
-        match kind {
-            Meeting::Sync => self.syncs.meetings.who_waits(name),
-            Meeting::Barrier => self.barriers.meetings.who_waits(name),
-        }
-    }
-
-    /// Returns the process that waits there as this member.
-    pub fn who_waits_as(&self, kind: Meeting, name: &str, member: &str) -> Option<Process> {
-        match kind {
-            Meeting::Sync => self.syncs.meetings.who_waits_as(name, member),
-            Meeting::Barrier => self.barriers.meetings.who_waits_as(name, member),
-        }
+        self.declared.as_ref().is_some_and(declares) || self.meetings(kind).how_many_wait(name) > 0
     }
 
     /// Returns the processes that have unconfirmed outcomes, once for each outcome.
     pub fn unheard(&self) -> impl Iterator<Item = Process> {
-        self.barriers.meetings.unheard().chain(self.syncs.meetings.unheard())
+        self.meetings.iter().flat_map(Rendezvous::unheard)
     }
 
     /// Returns the highest number of a round in this room.
     pub fn last_round(&self) -> u64 {
-        self.barriers.meetings.last_round().max(self.syncs.meetings.last_round())
+        self.meetings.iter().map(Rendezvous::last_round).max().unwrap_or(0)
     }
 
     /// Numbers the next rounds from `last_round` + 1.
     pub fn number_after(&mut self, last_round: u64) {
-        self.barriers.meetings.number_after(last_round);
-        self.syncs.meetings.number_after(last_round);
+        self.meetings.iter_mut().for_each(|meetings| meetings.number_after(last_round));
     }
 
     /// Returns whether nothing is left in this room.
     pub fn is_empty(&self) -> bool {
-        let idle = self.barriers.meetings.is_idle() && self.syncs.meetings.is_idle();
+        let idle = self.meetings.iter().all(Rendezvous::is_idle);
         self.clients.is_empty() && self.triggers.is_empty() && idle
     }
 
@@ -398,84 +341,13 @@ impl Room {
         if let Some(data) = data {
             self.triggers.check_note(trigger, (asker, from), data)?;
         }
-        let counted = self.triggers.count(now, asker.process, trigger, total);
-        let counted = counted.ok_or_else(|| self.no_trigger(trigger))?;
-        if let Some(data) = data.filter(|_| counted.new > 0 && !counted.late) {
-            self.triggers.add_note(trigger, (Some(asker.process), from), data);
-        }
-        Ok(counted)
+        let counted = self.triggers.notified(now, asker.process, from, (trigger, total), data.as_slice());
+        counted.ok_or_else(|| self.no_trigger(trigger))
     }
 
-    /// Replays what [`notify`](Room::notify) counted before a restart, with the notes that were kept.
-    pub fn notified(
-        &mut self,
-        at: Time,
-        process: Process,
-        from: &str,
-        (trigger, total): (&str, u64),
-        notes: &[&RawValue],
-    ) -> Option<Counted> {
-        let counted = self.triggers.count(at, process.0, trigger, total)?;
-        notes.iter().for_each(|note| self.triggers.add_note(trigger, (Some(process.0), from), note));
-        Some(counted)
-    }
-
-    /// Returns the barrier or sync with the next name after `last`, with the failed round that is kept there.
-    pub fn meeting_after(&self, kind: Meeting, last: Option<&str>) -> Option<(Rc<str>, Option<PastRound>)> {
-        match kind {
-            Meeting::Sync => self.syncs.meetings.meeting_after(last),
-            Meeting::Barrier => self.barriers.meetings.meeting_after(last),
-        }
-    }
-
-    /// Returns the arrivals after `last`, with the unconfirmed outcomes.
-    pub fn arrivals_after(
-        &self,
-        kind: Meeting,
-        last: Option<Arrival>,
-    ) -> impl Iterator<Item = (Arrival, Option<&Outcome>)> {
-        let barriers =
-            (kind == Meeting::Barrier).then(|| self.barriers.meetings.arrivals_after(last)).into_iter().flatten();
-        barriers.chain((kind == Meeting::Sync).then(|| self.syncs.meetings.arrivals_after(last)).into_iter().flatten())
-    }
-
-    /// Restores unconfirmed arrivals of a round that ended before a restart.
-    pub fn restore_unheard(&mut self, kind: Meeting, arrivals: &[Arrival], outcome: &Rc<Outcome>, since: Time) {
-        match kind {
-            Meeting::Sync => self.syncs.meetings.restore_unheard(arrivals, outcome, since),
-            Meeting::Barrier => self.barriers.meetings.restore_unheard(arrivals, outcome, since),
-        }
-    }
-
-    /// Restores a round that ended before a restart.
-    pub fn restore(&mut self, kind: Meeting, meeting: &str, past: PastRound, since: Time) -> Rc<Outcome> {
-        match kind {
-            Meeting::Sync => self.syncs.meetings.restore(meeting, past, since),
-            Meeting::Barrier => self.barriers.meetings.restore(meeting, past, since),
-        }
-    }
-
-    /// Restores a late member that received the outcome of a failed round before a restart.
-    pub fn restore_late(
-        &mut self,
-        (kind, meeting): (Meeting, &str),
-        member: &Rc<str>,
-        arrival: Arrival,
-        last: Option<Rc<Outcome>>,
-        since: Time,
-    ) {
-        match kind {
-            Meeting::Sync => self.syncs.meetings.restore_late(meeting, member, arrival, last, since),
-            Meeting::Barrier => self.barriers.meetings.restore_late(meeting, member, arrival, last, since),
-        }
-    }
-
-    /// Replays that a failed round was dropped before a restart.
-    pub fn restore_dropped(&mut self, kind: Meeting, meeting: &str) {
-        match kind {
-            Meeting::Sync => self.syncs.meetings.restore_dropped(meeting),
-            Meeting::Barrier => self.barriers.meetings.restore_dropped(meeting),
-        }
+    /// Applies a decision of a meeting that an earlier controller made.
+    pub fn apply(&mut self, kind: Meeting, meeting: &str, decision: &Decision, at: Time) {
+        self.meetings[kind as usize].apply(&Rc::from(meeting), decision, at);
     }
 
     /// Registers a process as a watcher of a trigger. Returns whether the trigger has fired already.
@@ -532,14 +404,13 @@ fn check_name(name: &str) -> Result<(), ArrivalError> {
 impl Room {
     /// As [`Rendezvous::has_rare`], at barriers.
     pub fn has_rare(&self) -> [bool; 3] {
-        self.barriers.meetings.has_rare()
+        self.meetings(Meeting::Barrier).has_rare()
     }
 
     /// Recounts what this room holds of the budget, in bytes.
     pub fn recount(&self) -> usize {
         let watchers = self.watchers.values().flat_map(BTreeMap::values).map(Held::bytes).sum::<usize>();
         let triggers = self.triggers.iter().map(|(_, trigger)| trigger.held()).sum::<usize>();
-        let barriers = self.barriers.meetings.recount(Held::bytes);
-        watchers + triggers + barriers + self.syncs.meetings.recount(sync::Value::held)
+        watchers + triggers + self.meetings.iter().map(Rendezvous::recount).sum::<usize>()
     }
 }

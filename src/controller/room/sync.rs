@@ -10,11 +10,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::controller::room::rendezvous::{
-    ARRIVAL_COST, Act, ArrivalError, ArrivalRequest, Assembly, Presence, Process, Rendezvous, Turn,
+    ARRIVAL_COST, ArrivalError, ArrivalRequest, Assembly, Process, Rendezvous, Turn, Value,
 };
-use crate::controller::session::budget::Held;
+use crate::machine::Bytes;
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{Bytes, Time};
 use crate::wire::rendezvous::{FRESH, Give, Map, Party, SESSION_MAX, SYNC_TIMEOUT, VALUE_MAX};
 use crate::wire::{Message, RawJson};
 
@@ -98,99 +97,62 @@ impl Default for Limits {
     }
 }
 
-/// The value of a member.
-#[derive(Debug, PartialEq)]
-pub struct Value {
-    /// JSON, exactly as the member wrote it.
-    json: Box<str>,
-    held: Held,
-}
-
-#[cfg(test)]
-impl Value {
-    pub fn held(&self) -> usize {
-        self.held.bytes()
+/// Handles the value of a member. `party` is what the member declares, with groups resolved; `declared` is what the
+/// test declares.
+pub fn give(
+    meetings: &mut Rendezvous,
+    limits: Limits,
+    process: Process,
+    give: &Give<'_>,
+    party: Result<Option<Party>, ArrivalError>,
+    declared: (Option<&Party>, Option<Duration>),
+    turn: &mut Turn<'_>,
+) {
+    let arrival = (process, give.id);
+    if meetings.again(arrival, turn) {
+        return;
     }
+    let value = give.value.json.get();
+    let within = party.and_then(|party| within_limits(meetings, limits, &give.session, value.len()).map(|()| party));
+    // The value is counted twice because its copy in the map exists before the values are dropped.
+    let cost = ARRIVAL_COST + 2 * (give.member.len() + value.len());
+    let admitted = within.and_then(|party| Ok((party, meetings.budget().admit_for(turn.asker(process), cost)?)));
+    let (party, held) = match admitted {
+        Ok(admitted) => admitted,
+        Err(error) => return meetings.refuse(arrival, &error, turn),
+    };
+    let timeout = give.timeout.map(Duration::from_micros).or(declared.1);
+    let request = ArrivalRequest {
+        process,
+        id: give.id,
+        member: Rc::from(&*give.member),
+        party,
+        timeout: Some(timeout.unwrap_or(Duration::from_micros(SYNC_TIMEOUT))),
+        fresh: Duration::from_micros(FRESH),
+        alive: give.all_alive,
+        harmonize: false,
+        abort: None,
+        held: None,
+        value: Value { json: Box::from(value), held },
+    };
+    meetings.arrive(&give.session, request, declared.0, turn);
 }
 
-/// The syncs of one room.
-#[derive(Debug, Default)]
-pub struct Syncs {
-    pub meetings: Rendezvous<Value>,
-    pub limits: Limits,
-}
-
-/// Calls `act` with the context for a call of the rendezvous.
-pub fn with_turn<T>(
-    room: &str,
-    now: Time,
-    presence: &dyn Presence,
-    acts: &mut Vec<Act>,
-    act: impl FnOnce(&mut Turn<'_, Value>) -> T,
-) -> T {
-    let line = |session: &str, round: u64, there: &Assembly<Value>| Some(map(room, session, round, there));
-    act(&mut Turn { now, presence, line: &line, acts })
-}
-
-impl Syncs {
-    /// Handles the value of a member. `party` is what the member declares, with groups resolved; `declared` is what the
-    /// test declares.
-    pub fn give(
-        &mut self,
-        process: Process,
-        give: &Give<'_>,
-        party: Result<Option<Party>, ArrivalError>,
-        declared: (Option<&Party>, Option<Duration>),
-        turn: &mut Turn<'_, Value>,
-    ) {
-        let arrival = (process, give.id);
-        if self.meetings.again(arrival, turn) {
-            return;
-        }
-        let value = give.value.json.get();
-        let within = party.and_then(|party| self.within_limits(&give.session, value.len()).map(|()| party));
-        // The value is counted twice because its copy in the map exists before the values are dropped.
-        let cost = ARRIVAL_COST + 2 * (give.member.len() + value.len());
-        let admitted =
-            within.and_then(|party| Ok((party, self.meetings.budget().admit_for(turn.asker(process), cost)?)));
-        let (party, held) = match admitted {
-            Ok(admitted) => admitted,
-            Err(error) => return self.meetings.refuse(arrival, &error, turn),
-        };
-        let timeout = give.timeout.map(Duration::from_micros).or(declared.1);
-        let request = ArrivalRequest {
-            process,
-            id: give.id,
-            member: Rc::from(&*give.member),
-            party,
-            timeout: Some(timeout.unwrap_or(Duration::from_micros(SYNC_TIMEOUT))),
-            fresh: Duration::from_micros(FRESH),
-            alive: give.all_alive,
-            harmonize: false,
-            abort: None,
-            weight: value.len(),
-            held: None,
-            value: Value { json: Box::from(value), held },
-        };
-        self.meetings.arrive(&give.session, request, declared.0, turn);
+fn within_limits(meetings: &Rendezvous, limits: Limits, session: &str, length: usize) -> Result<(), ArrivalError> {
+    let Limits { value, session: all, .. } = limits;
+    if length > value {
+        return Err(ArrivalError::Value { max: value, length: Some(length) });
     }
-
-    fn within_limits(&self, session: &str, length: usize) -> Result<(), ArrivalError> {
-        let Limits { value, session: all, .. } = self.limits;
-        if length > value {
-            return Err(ArrivalError::Value { max: value, length: Some(length) });
-        }
-        let given = self.meetings.weight(session);
-        if given + length > all {
-            return Err(ArrivalError::Session { max: all, given, length });
-        }
-        Ok(())
+    let given = meetings.weight(session);
+    if given + length > all {
+        return Err(ArrivalError::Session { max: all, given, length });
     }
+    Ok(())
 }
 
 /// Returns the map of all values as a line. It is built once for all members, because it may be as long as all values
 /// together.
-fn map(room: &str, session: &str, round: u64, there: &Assembly<Value>) -> Bytes {
+pub fn map(room: &str, session: &str, round: u64, there: &Assembly) -> Bytes {
     let empty = serde_json::value::RawValue::NULL;
     let head = Map { room: Cow::from(room), session: Cow::from(session), round, map: RawJson { json: empty } };
     let mut head = head.encode().to_vec();
@@ -224,6 +186,7 @@ mod tests {
 
     use super::*;
     use crate::controller::room::rendezvous::Participant;
+    use crate::controller::session::budget::Held;
     use crate::wire::FromController;
 
     #[test]
@@ -232,7 +195,6 @@ mod tests {
             process: Process(1),
             id: 1,
             value: Value { json: Box::from(value), held: Held::default() },
-            weight: 0,
             patience: None,
             away: false,
             withdrawn: false,

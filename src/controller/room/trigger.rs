@@ -3,6 +3,7 @@
 //! Slaves state totals ("I have notified this three times"), so that a statement can be repeated on any connection and
 //! still counts once. The count is the sum of the greatest totals that all incarnations have stated.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
@@ -218,7 +219,7 @@ impl Triggers {
     }
 
     /// Records that `who` has notified `name` `total` times. Returns `None` if the trigger does not exist.
-    pub fn count(&mut self, now: Time, who: Notifier, name: &str, total: u64) -> Option<Counted> {
+    fn count(&mut self, now: Time, who: Notifier, name: &str, total: u64) -> Option<Counted> {
         let trigger = self.by_name.get_mut(name)?;
         let late = trigger.fired.is_some();
         let known = match trigger.totals.get_mut(&who) {
@@ -244,6 +245,23 @@ impl Triggers {
         }
         debug_assert_eq!(trigger.fired.is_some(), trigger.left() == 0, "a trigger has fired when nothing is left");
         Some(Counted { new, left: trigger.left(), fires, late, in_time })
+    }
+
+    /// Counts a total with the data of its new notifies, when it is stated and again in a replay of the ledger. The data
+    /// of late notifies is dropped.
+    pub fn notified(
+        &mut self,
+        at: Time,
+        who: Notifier,
+        from: &str,
+        (name, total): (&str, u64),
+        notes: &[&RawValue],
+    ) -> Option<Counted> {
+        let counted = self.count(at, who, name, total)?;
+        if counted.new > 0 && !counted.late {
+            notes.iter().for_each(|note| self.add_note(name, (Some(who), from), note));
+        }
+        Some(counted)
     }
 
     /// Checks whether there is memory to count the total of a client.
@@ -286,7 +304,7 @@ impl Triggers {
     }
 
     /// Keeps the data of a notify that counted. `process` is `None` if the sender is unknown after a restart.
-    pub fn add_note(&mut self, name: &str, (process, from): (Option<Notifier>, &str), data: &RawValue) {
+    fn add_note(&mut self, name: &str, (process, from): (Option<Notifier>, &str), data: &RawValue) {
         let _charge = self.charge(process, NOTE_COST + cost(from, data));
         if let Some(trigger) = self.by_name.get_mut(name) {
             trigger.noted += cost(from, data);
@@ -335,13 +353,14 @@ impl Triggers {
         Ok(())
     }
 
-    /// Restores a trigger without its notes.
+    /// Restores a trigger from a rewritten ledger. A live controller has no such step: it counts each notify.
     pub fn restore(
         &mut self,
         name: &str,
         (initial, notified): (u64, u64),
         fired: Option<Time>,
         totals: &[(Notifier, u64, u64)],
+        notes: &[(Cow<'_, str>, &RawValue)],
     ) {
         let held = self.budget.hold(TRIGGER_COST + 2 * name.len() + TOTAL_COST * totals.len());
         totals.iter().for_each(|(who, ..)| *self.stated.entry(*who).or_default() += 1);
@@ -355,6 +374,7 @@ impl Triggers {
         if fired.is_some() {
             self.fired.push(name.to_owned());
         }
+        notes.iter().for_each(|(from, note)| self.add_note(name, (None, from), note));
     }
 
     /// Deletes a trigger. Returns whether it existed.

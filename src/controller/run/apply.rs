@@ -48,7 +48,7 @@ impl Run {
                 self.record(now, *slave, &Event::Ready, out);
             }
             Fact::Start { at, wall_clock } => self.starts(*at, wall_clock, out),
-            Fact::Report { slave, seq, at, what } => self.reported(*slave, (*seq, *at), what, out),
+            Fact::Report { slave, seq, at, event } => self.reported(*slave, (*seq, *at), event, out),
             Fact::Disconnected { slave, reason } => {
                 self.record(now, *slave, &Event::Disconnected { reason: (&**reason).into() }, out)
             }
@@ -131,20 +131,37 @@ impl Run {
         moved
     }
 
-    fn reported(&mut self, ix: usize, (seq, at): (u64, Time), what: &SlaveEvent<'_>, out: &mut Outbox) {
-        self.absent.report(ix, self.roster.get(ix), at, what);
-        let member = self.roster.get_mut(ix);
-        (member.recorded, member.reported) = (seq, at);
-        match what {
-            SlaveEvent::Idle { heard, services } => member.idle = Some(Idle { heard: *heard, services: *services }),
-            SlaveEvent::Begun { .. } | SlaveEvent::Spawned { .. } | SlaveEvent::Heard { .. } => member.idle = None,
-            SlaveEvent::Cleared => member.cleared = true,
-            _ => {}
-        }
-        if let Some(failure) = self.failure_in(at, ix, what) {
+    /// Applies a report of a slave, and records its event as the slave has reported it.
+    fn reported(&mut self, ix: usize, (seq, at): (u64, Time), event: &SlaveEvent<'_>, out: &mut Outbox) {
+        self.absent.report(ix, self.roster.get(ix), at, event);
+        if let Some(failure) = self.failure_in(at, ix, event) {
             self.failures.add(failure);
         }
-        self.happened(at, ix, what, out);
+        let member = self.roster.get_mut(ix);
+        (member.recorded, member.reported) = (seq, at);
+        match event {
+            SlaveEvent::Begun { late, uncertain } => {
+                (member.begun, member.idle) = (Some((*late, *uncertain)), None);
+            }
+            SlaveEvent::Spawned { entry, nr, pid } => {
+                member.idle = None;
+                member.spawned(at, entry, *nr, *pid);
+            }
+            SlaveEvent::EntryReady { entry, nr, .. } => member.entry_ready(entry, *nr),
+            SlaveEvent::Exited { entry, nr, exit, outcome, why, .. } => {
+                member.exited(entry, *nr, RunEnd { at, exit: *exit, outcome: *outcome, why: None }, why.as_deref());
+            }
+            SlaveEvent::Tail { entry, nr, text } => self.failures.tail(&member.name, entry, *nr, text),
+            SlaveEvent::Heard { .. } => member.idle = None,
+            SlaveEvent::Settled { trigger } => {
+                member.settled |= matches!(&self.test.end, End::Trigger { trigger: end, .. } if end == trigger);
+            }
+            SlaveEvent::Idle { heard, services } => member.idle = Some(Idle { heard: *heard, services: *services }),
+            SlaveEvent::Cleared => member.cleared = true,
+            SlaveEvent::Warning { text } => member.warn(text),
+            SlaveEvent::Poked { .. } | SlaveEvent::End { .. } | SlaveEvent::Trouble { .. } => {}
+        }
+        self.record(at, ix, &Event::Reported(event.clone()), out);
     }
 
     fn on_ended(&mut self, now: Time, verdict: wire::Verdict, why: &str, out: &mut Outbox) {
@@ -185,56 +202,6 @@ impl Run {
         self.event_log.record(at, None, &Event::Started { slaves, wall_clock }, out);
         self.absent.start(&self.test);
         self.phase = Phase::Running;
-    }
-
-    fn happened(&mut self, at: Time, ix: usize, what: &SlaveEvent<'_>, out: &mut Outbox) {
-        let member = self.roster.get_mut(ix);
-        match what {
-            SlaveEvent::Begun { late, uncertain } => {
-                member.begun = Some((*late, *uncertain));
-                let seconds = |micros: u64| micros as f64 / 1e6;
-                self.record(at, ix, &Event::Begun { late: seconds(*late), uncertain: seconds(*uncertain) }, out);
-            }
-            SlaveEvent::Spawned { entry, nr, pid } => {
-                member.spawned(at, entry, *nr, *pid);
-                self.record(at, ix, &Event::Spawned { entry: (&**entry).into(), nr: *nr, pid: *pid }, out);
-            }
-            SlaveEvent::EntryReady { entry, nr, after } => {
-                member.entry_ready(entry, *nr);
-                let (entry, after) = ((&**entry).into(), *after as f64 / 1e6);
-                self.record(at, ix, &Event::EntryReady { entry, nr: *nr, after }, out);
-            }
-            SlaveEvent::Exited { entry, nr, exit, outcome, why, .. } => {
-                member.exited(entry, *nr, RunEnd { at, exit: *exit, outcome: *outcome, why: None }, why.as_deref());
-                let (entry, why) = ((&**entry).into(), why.as_deref().map(Into::into));
-                self.record(at, ix, &Event::Exited { entry, nr: *nr, exit: *exit, outcome: *outcome, why }, out);
-            }
-            SlaveEvent::Tail { entry, nr, text } => {
-                let slave = &self.roster.get(ix).name;
-                self.failures.tail(slave, entry, *nr, text);
-                let (entry, text) = ((&**entry).into(), (&**text).into());
-                self.record(at, ix, &Event::Tail { entry, nr: *nr, text }, out);
-            }
-            SlaveEvent::Poked { entry, by } => {
-                self.record(at, ix, &Event::Poked { entry: entry.as_deref().map(Into::into), by: *by }, out);
-            }
-            SlaveEvent::Heard { trigger } => self.record(at, ix, &Event::Heard { trigger: (&**trigger).into() }, out),
-            SlaveEvent::Settled { trigger } => {
-                let ends = matches!(&self.test.end, End::Trigger { trigger: end, .. } if end == trigger);
-                member.settled |= ends;
-                self.record(at, ix, &Event::Settled { trigger: (&**trigger).into() }, out);
-            }
-            SlaveEvent::Cleared => self.record(at, ix, &Event::Cleared, out),
-            SlaveEvent::Idle { services, .. } => self.record(at, ix, &Event::Idle { services: *services }, out),
-            SlaveEvent::End { entry, verdict } => {
-                self.record(at, ix, &Event::End { entry: (&**entry).into(), verdict: *verdict }, out);
-            }
-            SlaveEvent::Warning { text } => {
-                member.warn(text);
-                self.record(at, ix, &Event::Warning { text: (&**text).into() }, out);
-            }
-            SlaveEvent::Trouble { text } => self.record(at, ix, &Event::Trouble { text: (&**text).into() }, out),
-        }
     }
 
     /// Records that a stranger was refused. Repeated refusals of one peer are recorded once.

@@ -182,7 +182,7 @@ mod tests {
         let mut event_log = EventLog::new("/r/events.jsonl".into(), View::new(false, None, false, 1));
         let (mut out, text) = (Outbox::new(), "x".repeat(2_000));
         for _ in 0..3 * HELD_MAX / 2_000 {
-            event_log.record(Time::default(), Some("a"), &Event::Warning { text: (&*text).into() }, &mut out);
+            event_log.record(Time::default(), Some("a"), &Event::Disconnected { reason: (&*text).into() }, &mut out);
             out.drain();
         }
         let held: usize = event_log.held.iter().map(|(_, event)| event.len() + HELD_COST).sum();

@@ -312,7 +312,7 @@ impl Run {
         if report.seq <= recorded {
             return Ok(());
         }
-        let error = match &report.what {
+        let error = match &report.event {
             _ if report.seq != recorded + 1 => Some(SlaveError::ReportGap { seq: report.seq, recorded }),
             SlaveEvent::Warning { .. } | SlaveEvent::Trouble { .. } => None,
             _ => self.start.is_none().then_some(SlaveError::ReportBeforeStart),
@@ -324,7 +324,7 @@ impl Run {
             }
             return Err(error);
         }
-        self.check_names(ix, &report.what)?;
+        self.check_names(ix, &report.event)?;
         if report.seq > REPORTS_MAX {
             let error = SlaveError::TooManyReports { max: REPORTS_MAX };
             self.lose(now, ix, &error.to_string(), out);
@@ -334,9 +334,9 @@ impl Run {
         // or in the future.
         let at = report.time.max(self.roster.get(ix).reported.max(start)).min(now);
         self.stopping(now);
-        let what = shortened(&report.what);
-        self.enter(now, Fact::Report { slave: ix, seq: report.seq, at, what: what.clone() }, out);
-        self.follow_up(now, ix, &what, out);
+        let event = shortened(&report.event);
+        self.enter(now, Fact::Report { slave: ix, seq: report.seq, at, event: event.clone() }, out);
+        self.follow_up(now, ix, &event, out);
         Ok(())
     }
 

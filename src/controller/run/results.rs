@@ -362,7 +362,7 @@ pub fn start_skew(roster: &Roster) -> Option<(Duration, Duration)> {
     let first = begun().map(|(late, _)| late).min()?;
     let last = begun().map(|(late, _)| late).max()?;
     let uncertain = begun().map(|(_, uncertain)| uncertain).max()?;
-    (begun().count() > 1).then(|| (Duration::from_micros(last - first), Duration::from_micros(uncertain)))
+    (begun().count() > 1).then(|| (last - first, uncertain))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::ops::Bound;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::controller::room::rendezvous::Process;
 use crate::controller::session::budget::{Budget, Held};
@@ -108,8 +109,8 @@ pub struct RunSlave {
     pub cleared: bool,
     /// Whether everything has exited on it that the end trigger started.
     pub settled: bool,
-    /// How late it started, and how wrong that can be, in microseconds.
-    pub begun: Option<(u64, u64)>,
+    /// How late it started, and how wrong that can be.
+    pub begun: Option<(Duration, Duration)>,
     /// The triggers that it may have missed, and that were not sent again yet.
     pub owed: VecDeque<String>,
     /// The runs of its entries that are kept: the first ones.

@@ -25,7 +25,7 @@ fn started() -> (World, Vec<ConnId>) {
     }
     conns.iter().for_each(|conn| world.say(*conn, r#"{"type":"ready","run":"r1"}"#));
     world.pass(SECOND);
-    conns.iter().for_each(|conn| report(&mut world, *conn, 1, r#""what":"begun","late":0,"uncertain":0"#));
+    conns.iter().for_each(|conn| report(&mut world, *conn, 1, r#""event":"begun","late":0,"uncertain":0"#));
     world.heard.clear();
     (world, conns)
 }
@@ -76,26 +76,26 @@ fn a_lost_slave_fails_its_round_in_the_same_turn_and_late_members_at_once() {
 fn a_member_cannot_arrive_after_its_slave_is_idle_but_may_while_reports_are_under_way() {
     let (mut world, conns) = started();
     arrive(&mut world, conns[0], "s1");
-    report(&mut world, conns[2], 2, r#""what":"spawned","entry":"work","nr":1,"pid":7"#);
+    report(&mut world, conns[2], 2, r#""event":"spawned","entry":"work","nr":1,"pid":7"#);
     live(&mut world, &conns, 3);
     // It has exited as the next entry requires. That entry starts, even if the report has not arrived yet.
-    report(&mut world, conns[2], 3, r#""what":"exited","entry":"work","nr":1,"exit":{"code":0},"outcome":"passed""#);
+    report(&mut world, conns[2], 3, r#""event":"exited","entry":"work","nr":1,"exit":{"code":0},"outcome":"passed""#);
     live(&mut world, &conns, 3);
     assert!(!world.take(conns[0]).contains("verdict"));
-    report(&mut world, conns[2], 4, r#""what":"spawned","entry":"b","nr":1"#);
+    report(&mut world, conns[2], 4, r#""event":"spawned","entry":"b","nr":1"#);
     live(&mut world, &conns, 3);
     assert!(!world.take(conns[0]).contains("verdict"));
     report(
         &mut world,
         conns[2],
         5,
-        r#""what":"exited","entry":"b","nr":1,"exit":{"code":3},"outcome":"failed","why":"x""#,
+        r#""event":"exited","entry":"b","nr":1,"exit":{"code":3},"outcome":"failed","why":"x""#,
     );
-    report(&mut world, conns[2], 6, r#""what":"idle","heard":0"#);
+    report(&mut world, conns[2], 6, r#""event":"idle","heard":0"#);
     // A process that its command left in the background may still arrive.
     live(&mut world, &conns, 3);
     assert!(!world.take(conns[0]).contains("verdict"));
-    report(&mut world, conns[2], 7, r#""what":"cleared""#);
+    report(&mut world, conns[2], 7, r#""event":"cleared""#);
     live(&mut world, &conns, 2);
     let heard = world.take(conns[0]);
     assert!(heard.contains(r#""reason":"s3 cannot come any more: its entry b failed (x)""#), "{heard}");
@@ -106,7 +106,7 @@ fn a_failed_command_ends_the_wait_and_a_standstill_is_reported_once() {
     let (mut world, conns) = started();
     arrive(&mut world, conns[0], "s1");
     for (conn, entry, pid) in [(conns[0], "b", ""), (conns[1], "b", ""), (conns[2], "work", r#","pid":7"#)] {
-        report(&mut world, conn, 2, &format!(r#""what":"spawned","entry":"{entry}","nr":1{pid}"#));
+        report(&mut world, conn, 2, &format!(r#""event":"spawned","entry":"{entry}","nr":1{pid}"#));
     }
     world.say(conns[2], r#"{"type":"waits","run":"r1","waits":[{"entry":"work","trigger":"none"}]}"#);
     live(&mut world, &conns, 10);
@@ -119,10 +119,10 @@ fn a_failed_command_ends_the_wait_and_a_standstill_is_reported_once() {
         &mut world,
         conns[2],
         3,
-        r#""what":"exited","entry":"work","nr":1,"exit":{"code":1},"outcome":"failed","why":"exit status 1, expected 0""#,
+        r#""event":"exited","entry":"work","nr":1,"exit":{"code":1},"outcome":"failed","why":"exit status 1, expected 0""#,
     );
-    report(&mut world, conns[2], 4, r#""what":"idle","heard":0"#);
-    report(&mut world, conns[2], 5, r#""what":"cleared""#);
+    report(&mut world, conns[2], 4, r#""event":"idle","heard":0"#);
+    report(&mut world, conns[2], 5, r#""event":"cleared""#);
     live(&mut world, &conns, 2);
     let heard = world.take(conns[0]);
     assert!(heard.contains("s3 cannot come any more: its entry work failed (exit status 1)"), "{heard}");

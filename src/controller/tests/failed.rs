@@ -12,7 +12,7 @@ fn a_job_that_was_cut_off_is_a_kind_of_failure_of_its_own() {
     let mut world = World::new();
     let (_, run) = world.controller.runs.first_mut().expect("a run");
     let kind = |more: &str| {
-        let exited = format!(r#"{{"what":"exited","entry":"x","nr":1,{more}}}"#);
+        let exited = format!(r#"{{"event":"exited","entry":"x","nr":1,{more}}}"#);
         let what: SlaveEvent<'_> = serde_json::from_str(&exited).expect("a report");
         run.failure_in(Time::default(), 0, &what).map(|failure| failure.kind)
     };
@@ -35,15 +35,15 @@ fn a_slave_that_ends_its_part_on_its_own_is_lost_even_if_the_run_is_ending() {
         world.pass(Duration::from_secs(1));
         let first = [r#""begun","late":0,"uncertain":0"#, r#""spawned","entry":"x","nr":1,"pid":1"#];
         for (what, seq) in first.iter().zip(1..) {
-            world.say(a, &format!(r#"{{"type":"report","run":"r1","seq":{seq},"time":2000000,"what":{what}}}"#));
+            world.say(a, &format!(r#"{{"type":"report","run":"r1","seq":{seq},"time":2000000,"event":{what}}}"#));
         }
         world.say(a, r#"{"type":"notify","room":"r1","trigger":"t","count":1}"#);
-        world.say(a, r#"{"type":"report","run":"r1","seq":3,"time":2000000,"what":"heard","trigger":"t"}"#);
-        world.say(a, r#"{"type":"report","run":"r1","seq":4,"time":2000000,"what":"settled","trigger":"t"}"#);
+        world.say(a, r#"{"type":"report","run":"r1","seq":3,"time":2000000,"event":"heard","trigger":"t"}"#);
+        world.say(a, r#"{"type":"report","run":"r1","seq":4,"time":2000000,"event":"settled","trigger":"t"}"#);
         assert!(world.take(a).contains(r#""how":"finish""#));
         world.pass(Duration::from_secs(2));
         assert!(world.take(a).contains(r#""how":"cut""#));
-        let exited = r#""what":"exited","entry":"x","nr":1,"exit":{"signal":"SIGTERM"},"outcome":"stopped""#;
+        let exited = r#""event":"exited","entry":"x","nr":1,"exit":{"signal":"SIGTERM"},"outcome":"stopped""#;
         world.say(a, &format!(r#"{{"type":"report","run":"r1","seq":5,"time":2000000,{exited}}}"#));
         world.say(a, &format!(r#"{{"type":"stopped","run":"r1","by_itself":{by_itself}}}"#));
         assert_eq!(world.exit, Some(if by_itself { 7 } else { 0 }), "{}", world.recorded);

@@ -560,7 +560,7 @@ fn growing_files_can_be_read_and_only_those_of_the_results() {
     let piece = lab.heard.get_mut(&operator).and_then(VecDeque::pop_back).unwrap_or_default();
     assert!(add(&mut text, &piece) > 0);
     lab.pass(SECOND / 5);
-    let spawned = r#""what":"spawned","entry":"x","nr":1,"pid":7"#;
+    let spawned = r#""event":"spawned","entry":"x","nr":1,"pid":7"#;
     lab.says(a, &format!(r#"{{"type":"report","run":"{run}","seq":1,"time":2000000,{spawned}}}"#));
     let output = format!(r#"{{"type":"output","run":"{run}","file":"x.out","offset":0,"data":"aGVsbG8K"}}"#);
     lab.says(a, &output);

@@ -332,19 +332,19 @@ impl World {
 #[test]
 fn a_report_with_an_unknown_name_ends_its_connection() {
     for what in [
-        r#""what":"spawned","entry":"other","nr":1"#,
-        r#""what":"exited","entry":"other","nr":1,"outcome":"passed""#,
-        r#""what":"end","entry":"","verdict":"passed""#,
-        r#""what":"poked","entry":"../x","by":"command""#,
-        r#""what":"heard","trigger":"other""#,
-        r#""what":"settled","trigger":"other""#,
+        r#""event":"spawned","entry":"other","nr":1"#,
+        r#""event":"exited","entry":"other","nr":1,"outcome":"passed""#,
+        r#""event":"end","entry":"","verdict":"passed""#,
+        r#""event":"poked","entry":"../x","by":"command""#,
+        r#""event":"heard","trigger":"other""#,
+        r#""event":"settled","trigger":"other""#,
     ] {
         let (mut world, conn) = running(Limits::default());
         world.reports(conn, 1, what);
         assert!(world.closed.contains(&conn) && world.take(conn).contains("is not the name of"), "{what}");
     }
     let (mut world, conn) = running(Limits::default());
-    world.reports(conn, 1, r#""what":"spawned","entry":"x","nr":1"#);
+    world.reports(conn, 1, r#""event":"spawned","entry":"x","nr":1"#);
     assert!(world.closed.is_empty());
 }
 
@@ -352,7 +352,7 @@ fn a_report_with_an_unknown_name_ends_its_connection() {
 fn a_run_with_too_many_events_fails_and_its_end_is_recorded() {
     let (mut world, conn) = running(Limits::default().of_a_run(None, Some(80), None));
     for seq in 1..=1_000 {
-        world.reports(conn, seq, r#""what":"warning","text":"again""#);
+        world.reports(conn, seq, r#""event":"warning","text":"again""#);
     }
     assert!(world.take(conn).contains("more than 80 events: --events-max of the controller allows more"));
     let lines = world.recorded.lines().count();

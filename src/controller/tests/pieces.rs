@@ -134,7 +134,7 @@ fn summary(at_once: usize) -> String {
     world.pass(Duration::from_millis(100));
     conns.iter().for_each(|conn| world.ready(*conn));
     world.pass(Duration::from_secs(1));
-    let exited = r#""what":"exited","entry":"x","nr":1,"outcome":"failed","why":"\u202e""#;
+    let exited = r#""event":"exited","entry":"x","nr":1,"outcome":"failed","why":"\u202e""#;
     world.say(conns[1], &format!(r#"{{"type":"report","run":"r1","seq":1,"time":1,{exited}}}"#));
     world.pass(Duration::from_secs(3));
     conns.iter().for_each(|conn| world.say(*conn, r#"{"type":"stopped","run":"r1"}"#));

@@ -29,7 +29,7 @@ impl World {
     }
 
     fn warns(&mut self, conn: ConnId, seq: u64, text: &str) {
-        let what = format!(r#""what":"warning","text":"{text}""#);
+        let what = format!(r#""event":"warning","text":"{text}""#);
         self.say(conn, &format!(r#"{{"type":"report","run":"r1","seq":{seq},"time":1,{what}}}"#));
     }
 
@@ -157,7 +157,7 @@ fn files_shipped_before_the_start_are_refused() {
             let kept = world.ships_a(conn, file);
             assert!(kept.contains(r#""length":0,"refused":"the run has not started""#), "{kept}");
         }
-        let what = r#""what":"spawned","entry":"x","nr":1,"pid":7"#;
+        let what = r#""event":"spawned","entry":"x","nr":1,"pid":7"#;
         world.say(conn, &format!(r#"{{"type":"report","run":"r1","seq":1,"time":1,{what}}}"#));
         world.input(Input::Closed { conn, reason: "gone".into() });
     }

@@ -81,6 +81,29 @@ fn a_failed_round_and_its_unconfirmed_outcomes_survive_a_restart() {
 }
 
 #[test]
+fn an_arrival_that_ends_a_round_gets_the_same_outcome_after_a_restart_although_the_next_round_is_over() {
+    for mut world in rooms() {
+        let arrive = |world: &mut World, number: u64, member: &str, more: &str| {
+            let conn = world.join_as(number, member, member);
+            let what = format!(r#""room":"r","barrier":"m","id":1,"member":"{member}","party":{{"count":2}}{more}"#);
+            world.say(conn, &format!(r#"{{"type":"arrive",{what}}}"#));
+            world.take(conn)
+        };
+        arrive(&mut world, 1, "a", "");
+        world.pass(Duration::from_millis(1_500));
+        // The round is complete and waits for a sign of life, so that the next ones wait for the next round.
+        ["b", "c", "d"].iter().zip(2..).for_each(|(member, nr)| drop(arrive(&mut world, nr, member, "")));
+        let aborts = r#","abort":"no""#;
+        let told = arrive(&mut world, 5, "e", aborts);
+        assert!(told.contains(r#""round":1,"verdict":"aborted""#), "{told}");
+        let mut world = world.restart();
+        let released = arrive(&mut world, 14, "d", "");
+        assert!(released.contains(r#""round":2,"verdict":"released""#), "{released}");
+        assert_eq!(arrive(&mut world, 15, "e", aborts), told);
+    }
+}
+
+#[test]
 fn counted_notifies_survive_a_restart_even_of_clients_that_have_left() {
     for mut world in rooms() {
         let a = world.join_as(1, "a", "one");

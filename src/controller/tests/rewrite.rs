@@ -25,7 +25,7 @@ fn known(controller: &Controller, now: Time) -> BTreeMap<String, String> {
             known.insert(format!("{} trigger {name}", room.name), format!("{what:?}"));
         }
         for kind in [Meeting::Barrier, Meeting::Sync] {
-            for (arrival, outcome) in room.arrivals_after(kind, None) {
+            for (arrival, outcome) in room.meetings(kind).arrivals_after(None) {
                 if let Some(outcome) = outcome.filter(|outcome| outcome.round > 0) {
                     let line = outcome.line.as_ref().map(|line| line.share());
                     let line = line.map(|line| String::from_utf8_lossy(&line[..]).into_owned());
@@ -34,8 +34,9 @@ fn known(controller: &Controller, now: Time) -> BTreeMap<String, String> {
                 }
             }
             let mut last: Option<Rc<str>> = None;
-            while let Some((name, former)) = room.meeting_after(kind, last.as_deref()) {
-                let stands = former.map(|former| (former.round, former.reason, former.audience));
+            while let Some((name, former)) = room.meetings(kind).meeting_after(last.as_deref()) {
+                let stands =
+                    former.map(|former| (former.outcome.round, former.outcome.reason.clone(), former.audience));
                 // An overdue failed round has no effect, and its end is not recorded.
                 let lasts = |stands: &Option<Audience>| stands.as_ref().is_some_and(|stands| stands.until > now);
                 if let Some(stands) = stands.filter(|(_, _, stands)| lasts(stands)) {

@@ -91,9 +91,10 @@ impl Run {
             return;
         }
         self.phase = Phase::Running;
-        let late = turn.now.since(self.start).as_micros() as u64;
-        let uncertain = turn.link.clock().uncertainty().unwrap_or_default().as_micros() as u64;
+        let late = turn.now.since(self.start);
+        let uncertain = turn.link.clock().uncertainty().unwrap_or_default();
         self.reports.push(SlaveEvent::Begun { late, uncertain }, turn);
+        let late = late.as_micros() as u64;
         let mut due = Occasion::Elapsed(late).entries(&self.part.entries);
         due.sort_by_key(|&index| self.at(index));
         for index in 0..self.part.entries.len() {

@@ -104,8 +104,8 @@ impl Run {
         let Some(ready) = self.readies.finish(key, &mut self.timers, turn) else { return };
         let entries = self.part.entries.clone();
         let entry = &entries[ready.entry];
-        let after = ready.after.as_micros() as u64;
-        self.reports.push(SlaveEvent::EntryReady { entry: entry.name.as_str().into(), nr: ready.nr, after }, turn);
+        let (name, nr, after) = (entry.name.as_str().into(), ready.nr, ready.after);
+        self.reports.push(SlaveEvent::EntryReady { entry: name, nr, after }, turn);
         self.start_those_after(key, ready.entry);
         if let Some(trigger) = entry.notifies() {
             self.notify(trigger, None, Waiter::None, turn);

@@ -73,7 +73,7 @@ fn a_job_that_is_cut_off_has_failed_even_if_it_then_passes() {
     world.pass(Duration::from_secs(1));
     world.exits("job", Exit::Code(0));
     world.exits("srv", Exit::Code(1));
-    let exited = |report: &&Value| report["what"] == "exited";
+    let exited = |report: &&Value| report["event"] == "exited";
     let said = world.take("report");
     let of = |report: &Value| [&report["outcome"], &report["why"], &report["cut_off"]].map(Value::clone);
     let said: Vec<_> = said.iter().filter(exited).map(of).collect();

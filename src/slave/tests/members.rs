@@ -292,7 +292,7 @@ fn an_entry_without_a_verdict_exits_with_6() {
     )]));
     world.pass(2 * SECOND);
     let reports = world.take("report");
-    let exited = reports.iter().find(|report| report["what"] == "exited").unwrap();
+    let exited = reports.iter().find(|report| report["event"] == "exited").unwrap();
     assert_eq!(exited["exit"], json!({"code": 6}));
     assert!(exited["why"].as_str().unwrap().contains("no verdict was heard within 1s"), "{exited}");
 }
@@ -339,7 +339,7 @@ fn a_kill_ends_an_entry_that_waits_and_takes_its_arrival_back() {
         world.pass(SECOND);
         assert_eq!(world.take("gone"), [json!({"type": "gone", "room": "r1", "ids": [1]})]);
         let reports = world.take("report");
-        let exited = reports.iter().find(|report| report["what"] == "exited" && report["entry"] == "up").unwrap();
+        let exited = reports.iter().find(|report| report["event"] == "exited" && report["entry"] == "up").unwrap();
         assert_eq!((&exited["exit"], &exited["outcome"]), (&json!({"signal": "SIGTERM"}), &json!("stopped")));
         assert_eq!(exited["why"], "entry kill sent SIGTERM");
         assert_eq!(world.take("notify").len(), 1, "the entries after its death run, those after its success do not");

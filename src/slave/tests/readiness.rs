@@ -53,7 +53,7 @@ fn is_ready(world: &mut World) -> bool {
 
 /// Why the last entry that exited did so.
 fn why(world: &mut World) -> String {
-    let exited = world.take("report").into_iter().rfind(|report| report["what"] == "exited").expect("it has exited");
+    let exited = world.take("report").into_iter().rfind(|report| report["event"] == "exited").expect("it has exited");
     exited["why"].as_str().unwrap_or_default().to_owned()
 }
 

@@ -19,7 +19,7 @@ fn warnings(world: &mut World) -> Vec<String> {
     for report in &reports {
         world.say(json!({"type": "recorded", "run": "r1", "seq": report["seq"]}));
     }
-    let texts = reports.iter().filter(|report| report["what"] == "warning").map(|report| report["text"].as_str());
+    let texts = reports.iter().filter(|report| report["event"] == "warning").map(|report| report["text"].as_str());
     texts.flatten().map(str::to_owned).collect()
 }
 

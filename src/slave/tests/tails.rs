@@ -18,7 +18,7 @@ fn wrote(entries: &[&str], files: &[(&str, &str)]) -> World {
 /// The texts of the tails that were reported.
 fn tails(world: &mut World) -> Vec<String> {
     let reports = world.take("report");
-    let tails = reports.iter().filter(|report| report["what"] == "tail");
+    let tails = reports.iter().filter(|report| report["event"] == "tail");
     tails.map(|tail| format!("{} {}: {}", tail["entry"], tail["nr"], tail["text"])).collect()
 }
 
@@ -38,7 +38,7 @@ fn a_tail_follows_the_exit_and_is_repeated_until_it_is_recorded() {
     let mut world = wrote(&["x"], &[("x.err", "why\n")]);
     world.exits("x", Exit::Code(1));
     let reports = world.take("report");
-    let what: Vec<_> = reports.iter().map(|report| report["what"].clone()).collect();
+    let what: Vec<_> = reports.iter().map(|report| report["event"].clone()).collect();
     let (exited, tail) = (json!("exited"), json!("tail"));
     let place = |wanted| what.iter().position(|what| *what == wanted).expect("it is reported");
     assert!(place(exited) < place(tail.clone()), "{what:?}");

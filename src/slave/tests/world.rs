@@ -349,18 +349,18 @@ pub fn decoded(output: &Value) -> Vec<u8> {
 
 /// `exited a#1 passed`, `heard go`.
 fn short(report: &Value) -> String {
-    let what = report["what"].as_str().unwrap();
+    let event = report["event"].as_str().unwrap();
     let text = |key: &str| report[key].as_str().unwrap_or_default().to_owned();
-    match what {
+    match event {
         "spawned" => format!("spawned {}#{}", text("entry"), report["nr"]),
         "entry-ready" => format!("ready {}#{}", text("entry"), report["nr"]),
         "exited" => format!("exited {}#{} {}", text("entry"), report["nr"], text("outcome")),
-        "heard" | "settled" => format!("{what} {}", text("trigger")),
+        "heard" | "settled" => format!("{event} {}", text("trigger")),
         "poked" => format!("poked {} by {}", text("entry"), text("by")),
         "idle" if report["services"] == true => format!("idle {} with services", report["heard"]),
         "idle" => format!("idle {}", report["heard"]),
         "end" => format!("end {} {}", text("entry"), text("verdict")),
-        "warning" | "trouble" => format!("{what}: {}", text("text")),
+        "warning" | "trouble" => format!("{event}: {}", text("text")),
         other => other.to_owned(),
     }
 }

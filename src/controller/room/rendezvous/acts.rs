@@ -1,10 +1,10 @@
-//! The requests of meetings to their room.
+//! The requests of meetings to their room, and the decisions that the ledger keeps.
 
 use std::rc::Rc;
 
 use super::arrival::{Arrival, Process};
 use super::outcome::Outcome;
-use super::past_round::Audience;
+use super::past_round::PastRound;
 
 /// A request or a record of a meeting.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,10 +19,20 @@ pub enum Act {
     Away { meeting: Rc<str>, member: Rc<str> },
     /// Record that a member has not reconnected in time.
     Lost { meeting: Rc<str>, member: Rc<str> },
-    /// Record that a round is over, for these arrivals and, if it failed, for late members.
-    Over { meeting: Rc<str>, outcome: Rc<Outcome>, members: usize, arrivals: Vec<Arrival>, audience: Option<Audience> },
-    /// Record that a late member gets the outcome. `ends`: its own arrival made the round fail.
-    Late { meeting: Rc<str>, member: Rc<str>, arrival: Arrival, ends: bool },
-    /// Record that a failed round was dropped, because a member that had received its outcome arrived again.
-    FailedRoundDropped { meeting: Rc<str> },
+    /// Write a decision, which is applied, to the ledger.
+    Decided { meeting: Rc<str>, decision: Decision },
+    /// Record that a round of this many members is over.
+    Met { meeting: Rc<str>, outcome: Rc<Outcome>, members: usize },
+}
+
+/// A decision about one meeting.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// A round is over.
+    Over(Rc<PastRound>),
+    /// A late member gets the outcome of the failed round.
+    Late { member: Rc<str>, arrival: Arrival },
+    /// The failed round is dropped before its time: a member that had received its outcome arrived again, or memory was
+    /// short.
+    FailedRoundDropped,
 }

@@ -7,13 +7,13 @@ use super::arrivals::{ARRIVALS_MAX, CLIENT_ARRIVALS_MAX, MEETINGS_MAX, SLAVE_ARR
 use super::turn::Turn;
 use crate::wire::rendezvous::Party;
 
-impl<V: PartialEq> Rendezvous<V> {
+impl Rendezvous {
     /// Checks whether an arrival can be admitted.
     pub(super) fn admissible(
         &mut self,
         name: &str,
-        request: &ArrivalRequest<V>,
-        turn: &mut Turn<'_, V>,
+        request: &ArrivalRequest,
+        turn: &mut Turn<'_>,
     ) -> Result<(), ArrivalError> {
         let slave = turn.presence.is_slave(request.process);
         if self.arrivals.count_of(request.process) >= if slave { SLAVE_ARRIVALS_MAX } else { CLIENT_ARRIVALS_MAX } {

@@ -9,14 +9,14 @@ use super::arrival_state::{ArrivalState, How};
 use super::turn::Turn;
 use super::{Rendezvous, Timer};
 
-impl<V: PartialEq> Rendezvous<V> {
+impl Rendezvous {
     /// Returns whether a sign of life of this process was requested and has not arrived.
     pub fn awaits_sign_of_life(&self, process: Process) -> bool {
         !self.asked.is_empty() && self.asked.contains_key(&process)
     }
 
     /// Handles a sign of life of a process.
-    pub fn on_sign_of_life(&mut self, process: Process, turn: &mut Turn<'_, V>) {
+    pub fn on_sign_of_life(&mut self, process: Process, turn: &mut Turn<'_>) {
         let asked = self.asked.remove(&process).unwrap_or_default();
         self.refuse_contenders(&asked, process, turn);
         for name in asked {
@@ -28,11 +28,8 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// Refuses the contenders for the names that this process holds, because it is alive.
-    fn refuse_contenders(&mut self, asked: &BTreeSet<Rc<str>>, process: Process, turn: &mut Turn<'_, V>) {
-        let contended = |name: &Rc<str>| {
-            let round = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref());
-            round.is_some_and(|round| !round.contenders.is_empty())
-        };
+    fn refuse_contenders(&mut self, asked: &BTreeSet<Rc<str>>, process: Process, turn: &mut Turn<'_>) {
+        let contended = |name: &Rc<str>| self.round(name).is_some_and(|round| !round.contenders.is_empty());
         if !asked.iter().any(contended) {
             return;
         }

@@ -42,9 +42,18 @@ pub trait Presence {
     }
 }
 
+/// What a member gives to a round: an empty text at a barrier.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Value {
+    /// JSON, exactly as the member wrote it.
+    pub json: Box<str>,
+    /// The memory of the arrival and of its value.
+    pub held: Held,
+}
+
 /// A member that arrives.
 #[derive(Debug, Clone)]
-pub struct ArrivalRequest<V> {
+pub struct ArrivalRequest {
     pub process: Process,
     pub id: u64,
     pub member: Rc<str>,
@@ -57,9 +66,7 @@ pub struct ArrivalRequest<V> {
     pub alive: bool,
     pub harmonize: bool,
     pub abort: Option<String>,
-    pub value: V,
-    /// The length of the value, in bytes.
-    pub weight: usize,
+    pub value: Value,
     /// The memory of its party while it contends, if it differs from the party of the round.
     pub held: Option<Held>,
 }

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::acts::Act;
+use super::acts::Decision;
 use super::memory::Eviction;
 use super::turn::Turn;
 use super::{Rendezvous, Timer};
@@ -12,7 +12,7 @@ use super::{Rendezvous, Timer};
 /// How long a round in which every member is lost is kept. Then its values are useless.
 pub const ABANDONED_FOR: Duration = Duration::from_secs(600);
 
-impl<V: PartialEq> Rendezvous<V> {
+impl Rendezvous {
     /// Returns how much can be evicted: the bytes of failed rounds, or the number of abandoned rounds.
     pub fn evictable(&self, what: Eviction) -> usize {
         match what {
@@ -22,7 +22,7 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// Evicts, the largest first, until `bytes` more fit into the budget.
-    pub fn evict(&mut self, what: Eviction, bytes: usize, turn: &mut Turn<'_, V>) {
+    pub fn evict(&mut self, what: Eviction, bytes: usize, turn: &mut Turn<'_>) {
         while !self.budget.has_room_for(bytes) {
             let name = match what {
                 Eviction::Failed => self.failed.last().map(|(_, name)| name.clone()),
@@ -30,7 +30,7 @@ impl<V: PartialEq> Rendezvous<V> {
             };
             let Some(name) = name else { return };
             match what {
-                Eviction::Failed => self.evict_failed_round(&name, turn),
+                Eviction::Failed => self.decide(&name, Decision::FailedRoundDropped, turn),
                 Eviction::Abandoned => self.drop_abandoned(&name),
             }
         }
@@ -38,22 +38,17 @@ impl<V: PartialEq> Rendezvous<V> {
 
     /// Evicts the largest failed round of a meeting at which no member waits, to make room for a new meeting. Returns
     /// whether there was one.
-    pub(super) fn evict_one_failed_round(&mut self, turn: &mut Turn<'_, V>) -> bool {
+    pub(super) fn evict_one_failed_round(&mut self, turn: &mut Turn<'_>) -> bool {
         let alone = |name: &Rc<str>| self.meetings.get(name).is_some_and(|meeting| meeting.forming.is_none());
         let Some(name) = self.failed.iter().rev().map(|(_, name)| name).find(|name| alone(name)).cloned() else {
             return false;
         };
-        self.evict_failed_round(&name, turn);
+        self.decide(&name, Decision::FailedRoundDropped, turn);
         true
     }
 
-    fn evict_failed_round(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
-        self.drop_failed_round(name);
-        turn.acts.push(Act::FailedRoundDropped { meeting: name.clone() });
-    }
-
     /// Marks a round as abandoned if every member is lost.
-    pub(super) fn mark_abandoned(&mut self, name: &Rc<str>, turn: &Turn<'_, V>) {
+    pub(super) fn mark_abandoned(&mut self, name: &Rc<str>, turn: &Turn<'_>) {
         let abandoned = self.forming(name).is_some_and(|round| round.is_abandoned());
         if abandoned && self.abandoned.insert(name.clone()) {
             self.timers.set(Timer::Abandoned(name.clone()), turn.now + ABANDONED_FOR);

@@ -38,17 +38,11 @@ pub struct FailedRound {
 }
 
 impl FailedRound {
-    /// Creates a failed round. `informed` are the members that were present; `other` is the other party, if a member
-    /// disagreed.
-    pub fn new(
-        agreed: Rc<Agreed>,
-        informed: BTreeSet<Rc<str>>,
-        outcome: &Outcome,
-        other: Option<&Party>,
-        until: Time,
-        mut held: Held,
-    ) -> FailedRound {
-        let other = other.map(|party| (party.clone(), Expected::from(party)));
+    /// Creates a failed round. `held` is the memory of its party.
+    pub fn new(audience: &Audience, outcome: &Outcome, mut held: Held) -> FailedRound {
+        let (agreed, until) = (audience.agreed.clone(), audience.until);
+        let informed: BTreeSet<Rc<str>> = audience.informed.iter().cloned().collect();
+        let other = audience.other.as_ref().map(|party| (party.clone(), Expected::from(party)));
         let wanted = [Some(&agreed.wanted), other.as_ref().map(|(_, wanted)| wanted)];
         let unnamed = wanted.into_iter().flatten().map(|wanted| match wanted {
             Expected::Members(_) => 0,
@@ -102,9 +96,11 @@ impl FailedRound {
         rest.unwrap_or(reason)
     }
 
-    /// Returns whether the outcome concerns a member that names this party. A disagreement concerns all.
-    pub fn concerns(&self, party: Option<&Party>) -> bool {
-        self.outcome.kind == OutcomeKind::Disagreed || party.is_none_or(|party| self.agreed.is(party))
+    /// Returns whether the outcome concerns this member, which names this party. A disagreement concerns all.
+    pub fn concerns(&self, member: &str, party: Option<&Party>) -> bool {
+        let same = || party.is_none_or(|party| self.agreed.is(party));
+        let awaited = self.unnamed > 0 || self.names(member);
+        awaited && (self.outcome.kind == OutcomeKind::Disagreed || same())
     }
 
     /// Returns its size when the round failed, in bytes.

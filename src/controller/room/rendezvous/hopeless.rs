@@ -13,9 +13,9 @@ use super::turn::Turn;
 use super::{Rendezvous, Timer};
 use crate::wire::rendezvous::OutcomeKind;
 
-impl<V: PartialEq> Rendezvous<V> {
+impl Rendezvous {
     /// Marks a process as lost at once, because it cannot reconnect.
-    pub fn lose(&mut self, process: Process, why: &str, turn: &mut Turn<'_, V>) {
+    pub fn lose(&mut self, process: Process, why: &str, turn: &mut Turn<'_>) {
         let rejoin = turn.presence.rejoin(process);
         let waits: Vec<u64> = self.waits_of(process).collect();
         for arrival in waits.into_iter().map(|id| (process, id)) {
@@ -35,8 +35,8 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// Ends the round if a member was lost before an arrival required all to be alive.
-    pub(super) fn fail_if_lost(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) -> bool {
-        let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return false };
+    pub(super) fn fail_if_lost(&mut self, name: &Rc<str>, turn: &mut Turn<'_>) -> bool {
+        let Some(round) = self.round(name) else { return false };
         let away = round.present.iter().filter(|(_, there)| there.away).map(|(member, _)| member);
         // Without this timer the time to reconnect is over.
         let is_lost = |member: &&Rc<str>| self.timers.get(&Timer::Away(name.clone(), (*member).clone())).is_none();
@@ -61,7 +61,7 @@ impl<V: PartialEq> Rendezvous<V> {
         outlook: &dyn Outlook,
         from: Option<&str>,
         left: &mut usize,
-        turn: &mut Turn<'_, V>,
+        turn: &mut Turn<'_>,
     ) -> Option<Rc<str>> {
         let first = from.map_or(Bound::Unbounded, Bound::Included);
         let names: Vec<Rc<str>> =
@@ -82,7 +82,7 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// Ends the round of one meeting that waits for this member, because its host is lost.
-    pub fn end_for_lost_host(&mut self, name: &str, member: &str, why: &str, turn: &mut Turn<'_, V>) {
+    pub fn end_for_lost_host(&mut self, name: &str, member: &str, why: &str, turn: &mut Turn<'_>) {
         let Some((name, _)) = self.meetings.get_key_value(name) else { return };
         let name = name.clone();
         self.end(&name, Ending::of(OutcomeKind::Lost, member, format!("{member} was lost: {why}")), turn);
@@ -90,7 +90,7 @@ impl<V: PartialEq> Rendezvous<V> {
 
     /// Returns the first known fact about a missing member of a meeting.
     pub fn first_missing<T>(&self, name: &str, known: impl Fn(&Rc<str>) -> Option<T>) -> Option<T> {
-        let round = self.meetings.get(name)?.forming.as_ref().filter(|round| !round.is_full())?;
+        let round = self.round(name).filter(|round| !round.is_full())?;
         let Expected::Members(members) = &round.agreed.wanted else { return None };
         members.iter().filter(|member| !round.present.contains_key(*member)).find_map(known)
     }

@@ -5,29 +5,10 @@ use super::arrival::Process;
 use super::outlook::Open;
 use super::round::{Expected, Round};
 
-impl<V> Rendezvous<V> {
+impl Rendezvous {
     /// Returns all rounds in which a member waits.
     pub fn open(&self) -> impl Iterator<Item = Open<'_>> {
         self.meetings.iter().filter_map(|(name, meeting)| Some(open(name, meeting.forming.as_ref()?)))
-    }
-}
-
-fn open<'a, V>(name: &'a str, round: &'a Round<V>) -> Open<'a> {
-    let here = |member: &str| round.present.get(member).is_some_and(|there| !there.away);
-    let (wanted, missing) = match &round.agreed.wanted {
-        Expected::Members(members) => {
-            (members.len(), members.iter().map(|member| &**member).filter(|member| !here(member)).collect())
-        }
-        Expected::Count(count) => {
-            (*count, round.present.keys().map(|member| &**member).filter(|member| !here(member)).collect())
-        }
-    };
-    Open { name, there: round.present.len() - round.away, wanted, missing }
-}
-
-impl<V> Rendezvous<V> {
-    fn round(&self, name: &str) -> Option<&Round<V>> {
-        self.meetings.get(name)?.forming.as_ref()
     }
 
     /// Returns how many members have arrived in the round that forms.
@@ -45,4 +26,17 @@ impl<V> Rendezvous<V> {
     pub fn who_waits_as(&self, name: &str, member: &str) -> Option<Process> {
         self.round(name)?.present.get(member).map(|there| there.process)
     }
+}
+
+fn open<'a>(name: &'a str, round: &'a Round) -> Open<'a> {
+    let here = |member: &str| round.present.get(member).is_some_and(|there| !there.away);
+    let (wanted, missing) = match &round.agreed.wanted {
+        Expected::Members(members) => {
+            (members.len(), members.iter().map(|member| &**member).filter(|member| !here(member)).collect())
+        }
+        Expected::Count(count) => {
+            (*count, round.present.keys().map(|member| &**member).filter(|member| !here(member)).collect())
+        }
+    };
+    Open { name, there: round.present.len() - round.away, wanted, missing }
 }

@@ -1,13 +1,12 @@
-//! A round that is over, as it is kept for late members and for a restarted controller.
+//! A round that is over, as the ledger has it and as it is kept for late members.
 
 use std::rc::Rc;
 
 use super::arrival::Arrival;
 use super::outcome::Outcome;
 use super::round::Agreed;
-use crate::controller::session::budget::SharedLine;
-use crate::machine::{Bytes, Time};
-use crate::wire::rendezvous::{OutcomeKind, Party};
+use crate::machine::Time;
+use crate::wire::rendezvous::Party;
 
 /// The members for which a failed round is kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,23 +32,11 @@ impl Audience {
 }
 
 /// A round that is over.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct PastRound {
-    pub round: u64,
-    pub kind: OutcomeKind,
-    pub who: Vec<String>,
-    pub reason: String,
-    pub at: Option<Time>,
-    pub line: Option<Bytes>,
+    pub outcome: Rc<Outcome>,
+    /// The arrivals that get the outcome, sorted.
     pub arrivals: Vec<Arrival>,
+    /// The members for which it is kept, if it failed.
     pub audience: Option<Audience>,
-}
-
-impl PastRound {
-    pub fn new(outcome: &Outcome, arrivals: Vec<Arrival>, audience: Option<Audience>) -> PastRound {
-        let Outcome { round, kind, at, .. } = *outcome;
-        let (who, reason) = (outcome.who.clone(), outcome.reason.clone());
-        let line = outcome.line.as_ref().map(SharedLine::share);
-        PastRound { round, kind, who, reason, at, line, arrivals, audience }
-    }
 }

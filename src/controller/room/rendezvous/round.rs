@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::arrival::{ArrivalRequest, Presence, Process};
+use super::arrival::{ArrivalRequest, Presence, Process, Value};
 use super::arrival_error::ArrivalError;
 use super::ending::Ending;
 use super::memory::{ROUND_COST, cost};
@@ -21,15 +21,14 @@ use crate::wire::rendezvous::{OutcomeKind, Party};
 pub const WHO_MAX: usize = 100;
 
 /// The members of a round, by name.
-pub type Assembly<V> = BTreeMap<Rc<str>, Participant<V>>;
+pub type Assembly = BTreeMap<Rc<str>, Participant>;
 
 /// A member that has arrived.
 #[derive(Debug)]
-pub struct Participant<V> {
+pub struct Participant {
     pub process: Process,
     pub id: u64,
-    pub value: V,
-    pub weight: usize,
+    pub value: Value,
     /// When its timeout expires, and how long it was.
     pub patience: Option<(Time, Duration)>,
     /// Its process has disconnected or has withdrawn it.
@@ -42,11 +41,11 @@ pub struct Participant<V> {
 
 /// A round that forms.
 #[derive(Debug)]
-pub struct Round<V> {
+pub struct Round {
     pub agreed: Rc<Agreed>,
     /// The member that named the party first. `None`: the test declares it.
     pub said_by: Option<Rc<str>>,
-    pub present: Assembly<V>,
+    pub present: Assembly,
     /// How many members are away.
     pub away: usize,
     /// How many of those are lost.
@@ -56,9 +55,9 @@ pub struct Round<V> {
     /// The length of all values, in bytes.
     pub weight: usize,
     /// The contenders for names of members that have arrived.
-    pub contenders: BTreeMap<Rc<str>, ArrivalRequest<V>>,
+    pub contenders: BTreeMap<Rc<str>, ArrivalRequest>,
     /// The arrivals beyond the count, which wait for the next round.
-    pub overflow: Overflow<V>,
+    pub overflow: Overflow,
     /// The earliest timeout of a member, and how long it was.
     pub patience: Option<(Time, Duration)>,
     /// The timeouts of all members.
@@ -123,10 +122,10 @@ impl From<&Party> for Expected {
     }
 }
 
-impl<V> Round<V> {
+impl Round {
     /// Creates a round. `said` is the member that names the party, and the process that pays for it; `None` if the test
     /// declares it.
-    pub fn new(party: &Party, said: Option<(Rc<str>, Asker)>, budget: &Budget) -> Result<Round<V>, ArrivalError> {
+    pub fn new(party: &Party, said: Option<(Rc<str>, Asker)>, budget: &Budget) -> Result<Round, ArrivalError> {
         let (said_by, asker) = said.unzip();
         let cost = ROUND_COST + cost(party);
         let held = asker.map_or_else(|| budget.admit(cost), |asker| budget.admit_for(asker, cost))?;
@@ -141,7 +140,7 @@ impl<V> Round<V> {
         Ok(Round::of(agreed, said_by, held))
     }
 
-    fn of(agreed: Rc<Agreed>, said_by: Option<Rc<str>>, held: Held) -> Round<V> {
+    fn of(agreed: Rc<Agreed>, said_by: Option<Rc<str>>, held: Held) -> Round {
         Round {
             agreed,
             said_by,
@@ -187,7 +186,7 @@ impl<V> Round<V> {
     }
 
     /// Returns the next round, for the same party, if the overflow is not empty. Its first arrival names the party.
-    pub fn take_next(&mut self) -> Option<Round<V>> {
+    pub fn take_next(&mut self) -> Option<Round> {
         let first = self.overflow.first()?;
         let said_by = self.said_by.is_some().then(|| first.member.clone());
         let mut next = Round::of(self.agreed.clone(), said_by, self.held.clone());
@@ -200,7 +199,7 @@ impl<V> Round<V> {
     }
 
     /// Replaces the party if the only member has left the round, because then no member can disagree.
-    pub fn replace_party(&mut self, request: &ArrivalRequest<V>, asker: Asker, budget: &Budget) {
+    pub fn replace_party(&mut self, request: &ArrivalRequest, asker: Asker, budget: &Budget) {
         let deserted = self.present.is_empty() && self.overflow.is_empty() && self.said_by.is_some();
         if let Some(party) = request.party.as_ref().filter(|party| deserted && !self.agreed.is(party))
             && let Ok(round) = Round::new(party, Some((request.member.clone(), asker)), budget)
@@ -212,10 +211,10 @@ impl<V> Round<V> {
     /// Keeps the party of a contender if it differs from the party of the round. Fails if there is no memory for it.
     pub fn keep_party(
         &self,
-        request: ArrivalRequest<V>,
+        request: ArrivalRequest,
         asker: Asker,
         budget: &Budget,
-    ) -> Result<ArrivalRequest<V>, Shortage> {
+    ) -> Result<ArrivalRequest, Shortage> {
         let party = request.party.filter(|party| !self.agreed.is(party));
         let held = party.as_ref().map(|party| budget.admit_for(asker, cost(party))).transpose()?;
         Ok(ArrivalRequest { party, held, ..request })
@@ -228,13 +227,13 @@ impl<V> Round<V> {
     }
 
     /// Returns the value of a member.
-    pub fn value(&self, member: &str) -> Option<&V> {
+    pub fn value(&self, member: &str) -> Option<&Value> {
         let there = self.present.get(member).map(|there| &there.value);
         there.or_else(|| self.overflow.get(member).map(|request| &request.value))
     }
 
     /// Adds a member. Returns whether the deadline has moved.
-    pub fn enter(&mut self, request: ArrivalRequest<V>, now: Time) -> bool {
+    pub fn enter(&mut self, request: ArrivalRequest, now: Time) -> bool {
         debug_assert!(!self.is_full(), "an arrival beyond the count goes to the overflow");
         let patience = request.timeout.map(|timeout| (now + timeout, timeout));
         let earlier = patience.is_some_and(|(end, _)| self.patience.is_none_or(|(known, _)| end < known));
@@ -244,24 +243,24 @@ impl<V> Round<V> {
         self.fresh = self.fresh.min(request.fresh);
         self.alive |= request.alive;
         self.harmonize |= request.harmonize;
-        self.weight += request.weight;
-        let ArrivalRequest { process, id, member, value, weight, .. } = request;
+        self.weight += request.value.json.len();
+        let ArrivalRequest { process, id, member, value, .. } = request;
         if let Some((end, timeout)) = patience {
             self.ends.insert((end, timeout, member.clone()));
         }
-        let there = Participant { process, id, value, weight, patience, away: false, withdrawn: false, lost: false };
+        let there = Participant { process, id, value, patience, away: false, withdrawn: false, lost: false };
         let holder = self.present.insert(member, there);
         debug_assert!(holder.is_none(), "the earlier holder of the name was removed");
         earlier
     }
 
     /// Removes a member.
-    pub fn leave(&mut self, member: &str) -> Option<Participant<V>> {
+    pub fn leave(&mut self, member: &str) -> Option<Participant> {
         let there = self.present.remove(member)?;
         self.left.remove(member);
         self.away -= usize::from(there.away);
         self.lost -= usize::from(there.lost);
-        self.weight -= there.weight;
+        self.weight -= there.value.json.len();
         self.full_since = None;
         self.proofs.leave(there.process);
         if let Some((end, timeout)) = there.patience {
@@ -364,7 +363,7 @@ impl<V> Round<V> {
     }
 }
 
-impl<V> Round<V> {
+impl Round {
     /// Returns how many members are compared to find that this round can never be complete.
     pub fn weight(&self, outlook: &dyn Outlook) -> usize {
         match &self.agreed.wanted {
@@ -374,7 +373,7 @@ impl<V> Round<V> {
     }
 
     /// Returns why this round can never be complete, if that is known.
-    pub fn hopeless(&self, name: &str, outlook: &dyn Outlook) -> Option<Ending<'static>> {
+    pub fn hopeless(&self, name: &str, outlook: &dyn Outlook) -> Option<Ending> {
         if self.is_full() || self.present.is_empty() {
             return None;
         }
@@ -396,11 +395,11 @@ impl<V> Round<V> {
                 outlook.unfillable(name, *count, &there)?
             }
         };
-        Some(Ending { kind: OutcomeKind::Lost, who, reason, other: None, timeout: None })
+        Some(Ending { kind: OutcomeKind::Lost, who, reason })
     }
 
     pub fn to_forming(&self, name: &Rc<str>) -> Forming {
-        let there = |there: &Participant<V>| !there.away;
+        let there = |there: &Participant| !there.away;
         let here = self.present.iter().filter(|(_, it)| there(it)).map(|(member, _)| member.clone()).collect();
         let (missing, more) = match &self.agreed.wanted {
             Expected::Members(members) => {

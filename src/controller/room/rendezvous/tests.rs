@@ -31,7 +31,7 @@ impl Presence for HeardAt {
 }
 
 struct Hall {
-    meetings: Rendezvous<&'static str>,
+    meetings: Rendezvous,
     heard: HeardAt,
     now: Time,
     declared: Option<Party>,
@@ -46,7 +46,7 @@ fn members(names: &str) -> Option<Party> {
 }
 
 /// Returns an arrival as barriers create it.
-fn request(process: u64, id: u64, member: &str) -> ArrivalRequest<&'static str> {
+fn request(process: u64, id: u64, member: &str) -> ArrivalRequest {
     ArrivalRequest {
         process: Process(process),
         id,
@@ -57,10 +57,13 @@ fn request(process: u64, id: u64, member: &str) -> ArrivalRequest<&'static str> 
         alive: true,
         harmonize: false,
         abort: None,
-        value: "",
-        weight: 0,
+        value: Value::default(),
         held: None,
     }
+}
+
+fn value(json: &str) -> Value {
+    Value { json: Box::from(json), held: Held::default() }
 }
 
 impl Hall {
@@ -76,10 +79,10 @@ impl Hall {
         }
     }
 
-    fn turn(&mut self, act: impl FnOnce(&mut Rendezvous<&'static str>, &mut Turn<'_, &'static str>)) {
+    fn turn(&mut self, act: impl FnOnce(&mut Rendezvous, &mut Turn<'_>)) {
         let mut acts = Vec::new();
-        let line = |_: &str, round: u64, there: &Assembly<&'static str>| {
-            let values: Vec<&str> = there.values().map(|there| there.value).collect();
+        let line = |_: &str, round: u64, there: &Assembly| {
+            let values: Vec<&str> = there.values().map(|there| &*there.value.json).collect();
             Some(Bytes::from(format!("{round} {}", values.join(",")).into_bytes()))
         };
         act(&mut self.meetings, &mut Turn { now: self.now, presence: &self.heard, line: &line, acts: &mut acts });
@@ -96,7 +99,7 @@ impl Hall {
         }
     }
 
-    fn arrive(&mut self, request: ArrivalRequest<&'static str>) {
+    fn arrive(&mut self, request: ArrivalRequest) {
         self.heard.0.insert(request.process, self.now);
         let declared = self.declared.clone();
         self.turn(|meetings, turn| meetings.arrive("m", request, declared.as_ref(), turn));
@@ -565,16 +568,16 @@ fn arrivals_repeated_to_an_empty_controller_form_the_round_again() {
 #[test]
 fn a_value_given_twice_counts_once_and_a_second_different_one_is_an_error() {
     let mut hall = Hall::new();
-    let value =
-        |process, id, member, value| ArrivalRequest { value, weight: 3, alive: false, ..request(process, id, member) };
-    hall.arrive(value(1, 1, "a", "one"));
-    hall.arrive(value(1, 1, "a", "one"));
+    let given =
+        |process, id, member, json| ArrivalRequest { value: value(json), alive: false, ..request(process, id, member) };
+    hall.arrive(given(1, 1, "a", "one"));
+    hall.arrive(given(1, 1, "a", "one"));
     assert_eq!(hall.meetings.weight("m"), 3);
-    hall.arrive(value(1, 2, "a", "two"));
+    hall.arrive(given(1, 2, "a", "two"));
     assert!(hall.verdict(1, 2).starts_with("Disagreed a has given another value"), "{}", hall.verdict(1, 2));
-    hall.arrive(value(1, 3, "a", "one"));
+    hall.arrive(given(1, 3, "a", "one"));
     assert!(hall.verdict(1, 3).starts_with("Refused a waits"), "{}", hall.verdict(1, 3));
-    hall.arrive(value(2, 1, "b", "abc"));
+    hall.arrive(given(2, 1, "b", "abc"));
     assert_eq!(hall.outcomes[&(1, 1)][0].line.as_deref(), Some(&b"1 one,abc"[..]));
     assert!(Rc::ptr_eq(&hall.outcomes[&(1, 1)][0], &hall.outcomes[&(2, 1)][0]), "the bytes are shared");
 }
@@ -583,13 +586,13 @@ fn a_value_given_twice_counts_once_and_a_second_different_one_is_an_error() {
 fn the_value_of_a_lost_member_is_kept_unless_all_must_be_alive_and_its_loss_is_recorded() {
     for all_alive in [false, true] {
         let mut hall = Hall::new();
-        hall.arrive(ArrivalRequest { alive: false, value: "x", ..request(1, 1, "a") });
+        hall.arrive(ArrivalRequest { alive: false, value: value("x"), ..request(1, 1, "a") });
         hall.cut(1);
         hall.pass(REJOIN * 2);
         let (meeting, member): (Rc<str>, Rc<str>) = (Rc::from("m"), Rc::from("a"));
         let away = Act::Away { meeting: meeting.clone(), member: member.clone() };
         assert_eq!(hall.records[1..], [away, Act::Lost { meeting, member }]);
-        hall.arrive(ArrivalRequest { alive: all_alive, value: "y", ..request(2, 1, "b") });
+        hall.arrive(ArrivalRequest { alive: all_alive, value: value("y"), ..request(2, 1, "b") });
         let verdict = hall.verdict(2, 1);
         assert_eq!(verdict, if all_alive { "Lost a was lost" } else { "Released" });
     }

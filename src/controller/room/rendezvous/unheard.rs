@@ -10,7 +10,7 @@ use super::memory::UNCONFIRMED_COST;
 use super::outcome::Outcome;
 use crate::machine::Time;
 
-impl<V> Rendezvous<V> {
+impl Rendezvous {
     /// Records the unconfirmed outcome of an arrival. Its process pays for the outcome's words and line, because
     /// otherwise a process that confirms nothing would keep ever more values of others.
     pub(super) fn record_outcome(&mut self, arrival: Arrival, outcome: Rc<Outcome>, since: Time) {

@@ -222,9 +222,9 @@ fn a_report_before_the_start_does_not_end_the_run() {
     let run = lab.submit(operator, "one", &test);
     let report = |seq: u64, what: &str| format!(r#"{{"type":"report","run":"{run}","seq":{seq},"time":1,{what}}}"#);
     for what in [
-        r#""what":"end","entry":"x","verdict":"passed""#,
-        r#""what":"spawned","entry":"x","nr":1"#,
-        r#""what":"idle","heard":0,"services":false"#,
+        r#""event":"end","entry":"x","verdict":"passed""#,
+        r#""event":"spawned","entry":"x","nr":1"#,
+        r#""event":"idle","heard":0,"services":false"#,
     ] {
         let a = lab.slave("a", "i", None);
         assert_eq!(lab.words(a), "welcome prepare");
@@ -234,11 +234,11 @@ fn a_report_before_the_start_does_not_end_the_run() {
         lab.close(a);
     }
     let a = lab.slave("a", "i", None);
-    lab.says(a, &report(1, r#""what":"warning","text":"w""#));
+    lab.says(a, &report(1, r#""event":"warning","text":"w""#));
     assert_eq!(lab.words(a), "welcome prepare recorded");
     lab.of_run(a, "ready", &run);
     lab.pass(SECOND / 2);
-    lab.says(a, &report(2, r#""what":"end","entry":"x","verdict":"passed""#));
+    lab.says(a, &report(2, r#""event":"end","entry":"x","verdict":"passed""#));
     assert!(lab.words(a).starts_with("start "), "the run has started");
     assert_eq!(lab.state(operator, &run), "ending");
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Returns a complete round of two, one of which must show that it is alive, with `more` arrivals in the overflow.
-fn complete_with(more: u64, request: impl Fn(u64) -> ArrivalRequest<&'static str>) -> Hall {
+fn complete_with(more: u64, request: impl Fn(u64) -> ArrivalRequest) -> Hall {
     let mut hall = Hall::new();
     hall.arrive(request(1));
     hall.pass(SECOND + Duration::from_micros(1));
@@ -13,7 +13,7 @@ fn complete_with(more: u64, request: impl Fn(u64) -> ArrivalRequest<&'static str
     hall
 }
 
-fn any_two(process: u64) -> ArrivalRequest<&'static str> {
+fn any_two(process: u64) -> ArrivalRequest {
     ArrivalRequest { party: Some(Party::Count(2)), ..request(process, 1, &format!("m{process}")) }
 }
 
@@ -127,6 +127,6 @@ fn a_contender_for_a_name_in_the_overflow_is_refused_only_while_the_holder_is_al
 
 #[test]
 fn the_values_in_the_overflow_count_against_the_limit_of_the_session() {
-    let hall = complete_with(2, |process| ArrivalRequest { weight: 5, ..any_two(process) });
+    let hall = complete_with(2, |process| ArrivalRequest { value: value("12345"), ..any_two(process) });
     assert_eq!(hall.meetings.weight("m"), 20);
 }

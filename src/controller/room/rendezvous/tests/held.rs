@@ -2,21 +2,21 @@
 
 use super::*;
 
-impl<V> Rendezvous<V> {
+impl Rendezvous {
     /// Returns whether there is an overflow, a failed round, and a contender with another party.
     pub(in crate::controller) fn has_rare(&self) -> [bool; 3] {
         let forming = || self.meetings.values().filter_map(|meeting| meeting.forming.as_ref());
-        let contends = |round: &Round<V>| round.contenders.values().any(|request| request.held.is_some());
+        let contends = |round: &Round| round.contenders.values().any(|request| request.held.is_some());
         let audience = self.meetings.values().any(|meeting| meeting.failed_round.is_some());
         [forming().any(|round| !round.overflow.is_empty()), audience, forming().any(contends)]
     }
 
     /// Returns what the meetings hold of the budget, in bytes.
-    pub(in crate::controller) fn recount(&self, of_value: impl Fn(&V) -> usize) -> usize {
+    pub(in crate::controller) fn recount(&self) -> usize {
         let of_comer =
-            |request: &ArrivalRequest<V>| of_value(&request.value) + request.held.as_ref().map_or(0, Held::bytes);
-        let of_round = |round: &Round<V>| {
-            let there = round.present.values().map(|there| of_value(&there.value)).sum::<usize>();
+            |request: &ArrivalRequest| request.value.held.bytes() + request.held.as_ref().map_or(0, Held::bytes);
+        let of_round = |round: &Round| {
+            let there = round.present.values().map(|there| there.value.held.bytes()).sum::<usize>();
             let others = round.contenders.values().chain(round.overflow.iter()).map(of_comer).sum::<usize>();
             there + others + round.held.bytes()
         };

@@ -25,9 +25,9 @@ impl Presence for Counting {
 /// Many members wait, the last one arrives 1.5 s later, and all answer their checks. Returns how many were released,
 /// how many were checked, and how often it was looked up when a process was heard.
 fn meet(many: u64, party: &Party, alive: impl Fn(u64) -> bool) -> (usize, usize, u64) {
-    let (mut meetings, mut presence) = (Rendezvous::<&str>::default(), Counting::default());
+    let (mut meetings, mut presence) = (Rendezvous::default(), Counting::default());
     let (mut now, mut acts) = (Time::from_micros(10_000_000), Vec::new());
-    let no_line = |_: &str, _: u64, _: &Assembly<&str>| None;
+    let no_line = |_: &str, _: u64, _: &Assembly| None;
     for process in 1..=many {
         if process == many {
             now = now + Duration::from_millis(1_500);

@@ -129,7 +129,7 @@ proptest! {
             prop_assert!(all.iter().all(|(there, overflow)| *there == 2 || *there == 1 && *overflow == 0), "{:?}", all);
         }
         for act in &hall.records {
-            if let Act::Over { outcome, members, .. } = act {
+            if let Act::Met { outcome, members, .. } = act {
                 prop_assert!(outcome.kind != OutcomeKind::Released || *members == 2, "{act:?}");
             }
         }
