@@ -55,6 +55,7 @@ use self::session::budget::Budget;
 use self::session::processes::{Processes, REJOIN, Speaker};
 use self::session::session::{Role, Session};
 use self::session::sessions::Sessions;
+use self::session::stated::Stated;
 use crate::exit_code;
 use crate::machine::{ConnId, Input, Machine, Outbox, Signal, Time};
 use crate::text;
@@ -105,6 +106,8 @@ pub struct Controller {
     draw: Option<Time>,
     /// How much of long work this turn may still do.
     pace: Pace,
+    /// What the peer has stated in this input and is not counted yet.
+    stated: Stated,
     /// The slaves of archived runs, whose memory is still to be freed.
     discarded: Vec<RunSlave>,
     /// The last status that was reported to the service manager.
@@ -142,6 +145,7 @@ impl Controller {
             behind: None,
             draw: None,
             pace: Pace::default(),
+            stated: Stated::default(),
             discarded: Vec::new(),
             status: String::new(),
         }
@@ -229,7 +233,10 @@ impl Controller {
         let _ = frames.cut(bytes, bound.max, |cut| {
             let done = match cut {
                 Cut::Line(line) => self.line(now, conn, line, &mut heard, out),
-                Cut::Over(beginning) => self.too_long(now, who, beginning, bound),
+                Cut::Over(beginning) => {
+                    let counted = self.count_stated(now, conn, &mut heard, out);
+                    counted.and_then(|()| self.too_long(now, who, beginning, bound))
+                }
             };
             match done {
                 Ok(()) => true,
@@ -239,6 +246,9 @@ impl Controller {
                 }
             }
         });
+        if let Err(bye) = self.count_stated(now, conn, &mut heard, out) {
+            self.part(now, conn, bye, out);
+        }
         if let Some(run) = heard.slave.and_then(|(nr, _)| self.runs.get_mut(nr)) {
             run.answer(now, conn, heard, out);
         }
@@ -257,6 +267,7 @@ impl Controller {
         }
     }
 
+    /// Handles one line. A statement of a total is counted with those that follow it.
     fn line(
         &mut self,
         now: Time,
@@ -265,7 +276,47 @@ impl Controller {
         heard: &mut Batch,
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
-        let message = ToController::decode(line).map_err(|error| refusal(Code::Malformed, error.to_string()))?;
+        let message = ToController::decode(line);
+        if let Ok(ToController::Notify(notify)) = &message
+            && self.stated.merge(notify)
+        {
+            return Ok(());
+        }
+        self.count_stated(now, conn, heard, out)?;
+        let message = message.map_err(|error| refusal(Code::Malformed, error.to_string()))?;
+        match &message {
+            ToController::Notify(notify) if self.stated.merge(notify) => Ok(()),
+            _ => self.says(now, conn, message, heard, out),
+        }
+    }
+
+    /// Counts what the peer has stated so far.
+    fn count_stated(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        heard: &mut Batch,
+        out: &mut Outbox,
+    ) -> Result<(), Bye<'static>> {
+        let mut stated = std::mem::take(&mut self.stated);
+        let done = match stated.notify() {
+            Some(notify) => self.says(now, conn, ToController::Notify(notify), heard, out),
+            None => Ok(()),
+        };
+        stated.clear();
+        self.stated = stated;
+        done
+    }
+
+    /// Handles one message.
+    fn says(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        message: ToController<'_>,
+        heard: &mut Batch,
+        out: &mut Outbox,
+    ) -> Result<(), Bye<'static>> {
         let Some(who) = self.sessions.who(conn) else { return Ok(()) };
         match (who, message) {
             (Role::Stranger, ToController::Hello(hello)) => self.hello(now, conn, &hello, out),

@@ -6,3 +6,4 @@ pub mod processes;
 #[allow(clippy::module_inception)]
 pub mod session;
 pub mod sessions;
+pub mod stated;

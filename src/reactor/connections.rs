@@ -4,8 +4,7 @@
 //! slot itself. Queued bytes are shared between connections, never copied. The queue of a peer must not grow beyond the
 //! bound: the connection is closed instead.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
 
@@ -16,7 +15,7 @@ use super::errors::{hung_up, reason};
 use super::stream::Stream;
 use super::tls::{Opened, SEALED_AT_ONCE, TlsStream};
 use super::tokens::{SourceKind, token};
-use crate::machine::{Bytes, Cause, ConnId, LARGE, ListenerId, Peer, Reason};
+use crate::machine::{Bytes, Cause, ConnId, IdMap, LARGE, ListenerId, Peer, Reason};
 
 /// The most queued messages in one write.
 const SLICES_A_WRITE: usize = 64;
@@ -110,28 +109,10 @@ pub enum Confirmed {
     Failed(ConnId, Reason),
 }
 
-/// A hash of ids. No peer chooses an id, so the hash need not withstand an attack.
-#[derive(Default)]
-pub struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-    fn write_u64(&mut self, id: u64) {
-        self.0 = (self.0 ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-}
-
 /// All connections.
 pub struct Connections {
     slab: Slab<Conn>,
-    slots: HashMap<ConnId, u32, BuildHasherDefault<IdHasher>>,
+    slots: IdMap<ConnId, u32>,
     dirty: Vec<u32>,
     /// The slots that may have more to read.
     ready: VecDeque<u32>,
@@ -147,7 +128,7 @@ pub struct Connections {
 
 impl Connections {
     pub fn new(registry: Registry, max_queue: usize) -> Connections {
-        let (slab, slots) = (Slab::new(), HashMap::default());
+        let (slab, slots) = (Slab::new(), IdMap::default());
         let (dirty, ready) = (Vec::new(), VecDeque::new());
         let sealed = Vec::new();
         Connections { slab, slots, dirty, ready, taken: 0, some_wait: false, registry, max_queue, sealed }

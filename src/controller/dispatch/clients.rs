@@ -167,23 +167,25 @@ impl Controller {
         out: &mut Outbox,
     ) -> Result<(), RequestError> {
         let known = self.processes.get(process).ok_or(RequestError::NotJoined)?;
-        let (name, from) = (known.room.clone(), known.speaker.name().unwrap_or_default().to_owned());
+        let (name, from) = (known.room.clone(), known.speaker.name());
         let counts = (&*notify.trigger, notify.count);
         let data = notify.data.map(|RawJson { json }| json);
         if let (Some(run), Some(session)) = (self.runs.by_id(&name), self.sessions.get(conn)) {
-            guests::may_notify(run, &session.peer, known.speaker.name(), self.is_operator(session))?;
+            guests::may_notify(run, &session.peer, from, self.is_operator(session))?;
         }
-        if let Some(room) = self.rooms.of(&mut self.runs, &name) {
-            room.triggers.admits(process.as_client(), &notify.trigger)?;
-        }
+        let from = from.unwrap_or_default();
         let counted = match self.runs.by_id_mut(&name) {
-            Some(run) => run.client_notifies(now, process, &from, counts, data, out)?,
+            Some(run) => {
+                run.room.triggers.admits(process.as_client(), &notify.trigger)?;
+                run.client_notifies(now, process, from, counts, data, out)?
+            }
             None => {
                 let room = self.rooms.named_mut(&name).ok_or(RequestError::NotJoined)?;
-                let counted = room.notify(now, process.as_client(), &from, counts, data)?;
+                room.triggers.admits(process.as_client(), &notify.trigger)?;
+                let counted = room.notify(now, process.as_client(), from, counts, data)?;
                 if counted.new > 0 {
                     let notes = data.filter(|_| !counted.late).into_iter().collect();
-                    self.keeper.ledger().write(&notified(&name, process, &from, counts, notes));
+                    self.keeper.ledger().write(&notified(&name, process, from, counts, notes));
                 }
                 counted
             }

@@ -181,10 +181,12 @@ impl Controller {
     fn record(&mut self, now: Time, room: &str, event: &Event<'_>, out: &mut Outbox) {
         match self.runs.by_id_mut(room) {
             Some(run) => run.note(now, event, out),
-            None => {
+            // The text is made only if it is logged.
+            None if log::log_enabled!(log_level(event)) => {
                 let text = crate::timeline::view::describe(event).unwrap_or_default();
                 log::log!(log_level(event), "room {room}: {text}");
             }
+            None => {}
         }
     }
 

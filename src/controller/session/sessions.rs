@@ -3,12 +3,10 @@
 //! The incomplete lines of members count in the budget for members. Strangers have a separate limit together, so that
 //! they cannot take memory from members.
 
-use std::collections::BTreeMap;
-
 use crate::controller::room::line_limits::LineBound;
 use crate::controller::session::budget::{Budget, Held};
 use crate::controller::session::session::{Role, Session};
-use crate::machine::{ConnId, ListenerId, Peer, Time};
+use crate::machine::{ConnId, IdMap, ListenerId, Peer, Time};
 use crate::session::{HELLO_WITHIN, SILENT_AFTER};
 use crate::text;
 use crate::wire::{Frames, LINE_AROUND_VALUES, LINE_MAX, LINE_MAX_BEFORE_HELLO};
@@ -22,7 +20,7 @@ const PARTIAL_PART: usize = 2;
 /// The connections.
 #[derive(Debug)]
 pub struct Sessions {
-    by_conn: BTreeMap<ConnId, Session>,
+    by_conn: IdMap<ConnId, Session>,
     /// The memory of incomplete lines of members.
     partial: Held,
     /// The memory of incomplete lines of strangers, in bytes.
@@ -31,7 +29,7 @@ pub struct Sessions {
 
 impl Sessions {
     pub fn new(budget: &Budget) -> Sessions {
-        Sessions { by_conn: BTreeMap::new(), partial: budget.hold(0), strangers_hold: 0 }
+        Sessions { by_conn: IdMap::default(), partial: budget.hold(0), strangers_hold: 0 }
     }
 
     /// Adds the connection of a stranger.
@@ -127,7 +125,9 @@ impl Sessions {
 
     #[cfg(test)]
     pub fn conns(&self) -> Vec<ConnId> {
-        self.by_conn.keys().copied().collect()
+        let mut conns: Vec<ConnId> = self.by_conn.keys().copied().collect();
+        conns.sort_unstable();
+        conns
     }
 
     /// Returns what incomplete lines of members hold, in bytes.
