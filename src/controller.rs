@@ -48,7 +48,7 @@ use self::run::pace::Pace;
 use self::run::reports::Batch;
 use self::run::roster::RunSlave;
 pub use self::run::run::EVENTS;
-use self::run::run::Run;
+use self::run::run::{Phase, Run, Timer};
 use self::run::runs::{RunNr, Runs};
 pub use self::service::Settings;
 use self::session::budget::Budget;
@@ -451,9 +451,12 @@ impl Controller {
         self.pace.renew(now);
         self.begin_runs(now, out);
         self.rooms_deadline(now, out);
-        for run in self.runs.values_mut() {
+        for (nr, run) in self.runs.iter_mut() {
             while let Some(timer) = run.timers.pop_due(now) {
-                run.deadline(now, timer, out);
+                match self.host.as_ref().filter(|_| timer == Timer::Wait && run.phase == Phase::Queued) {
+                    Some(host) => run.leave_queue(now, host.waits_for(nr), out),
+                    None => run.deadline(now, timer, out),
+                }
             }
         }
         if self.look.is_some_and(|at| at <= now) {
