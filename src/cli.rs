@@ -39,6 +39,7 @@ use std::io::Write;
 use arete::machine::Time;
 use arete::text::harmless;
 use arete::{exit_code, reactor};
+use clap::error::ErrorKind;
 
 use args::{Arguments, Sub};
 use client::{meet, trigger};
@@ -64,7 +65,9 @@ pub fn parse() -> Arguments {
             let text = error.render();
             if error.use_stderr() {
                 let text = text.to_string();
-                let _ = write!(std::io::stderr(), "arete: {}", text.strip_prefix("error: ").unwrap_or(&text));
+                let is_help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+                let before = if is_help { "" } else { "arete: " };
+                let _ = write!(std::io::stderr(), "{before}{}", text.strip_prefix("error: ").unwrap_or(&text));
                 std::process::exit(error.exit_code())
             }
             let text = if reactor::shows_colors() { text.ansi().to_string() } else { text.to_string() };

@@ -48,7 +48,7 @@ use self::run::pace::Pace;
 use self::run::reports::Batch;
 use self::run::roster::RunSlave;
 pub use self::run::run::EVENTS;
-use self::run::run::Run;
+use self::run::run::{Phase, Run, Timer};
 use self::run::runs::{RunNr, Runs};
 pub use self::service::Settings;
 use self::session::budget::Budget;
@@ -224,9 +224,7 @@ impl Controller {
             return self.part(now, conn, refusal(Code::Tls, "this controller does not speak TLS".to_owned()), out);
         }
         let Some((who, mut frames)) = self.sessions.take_line(now, conn) else { return };
-        if let Some(process) = who.process() {
-            self.processes.on_sign_of_life(now, process);
-        }
+        let answers = who.process().is_some_and(|process| self.processes.on_sign_of_life(now, process));
         let bound = self.sessions.line_bound(who, frames.held() + bytes.len(), &self.budget, self.limits.value);
         let mut heard = Batch::default();
         // If a line was too long, its peer was disconnected here; otherwise nothing failed.
@@ -254,7 +252,7 @@ impl Controller {
         }
         let Some(who) = self.sessions.put_back(conn, frames) else { return };
         // After its messages, because a member that withdraws must not count as one that still waits.
-        if let Some(process) = who.process() {
+        if let Some(process) = who.process().filter(|_| answers) {
             self.alive(now, process);
         }
         if who == Role::Stranger && self.sessions.strangers_hold_too_much() {
@@ -367,7 +365,8 @@ impl Controller {
                 return Ok(());
             }
             ToController::Member(message) => {
-                self.member_says(now, process, message);
+                let room = run.room.name.clone();
+                self.member_says(now, process, &room, message);
                 return Ok(());
             }
             ToController::Notify(notify) => run.slave_notifies(now, conn, ix, &notify, heard, out),
@@ -502,9 +501,12 @@ impl Controller {
         self.pace.renew(now);
         self.begin_runs(now, out);
         self.rooms_deadline(now, out);
-        for run in self.runs.values_mut() {
+        for (nr, run) in self.runs.iter_mut() {
             while let Some(timer) = run.timers.pop_due(now) {
-                run.deadline(now, timer, out);
+                match self.host.as_ref().filter(|_| timer == Timer::Wait && run.phase == Phase::Queued) {
+                    Some(host) => run.leave_queue(now, host.waits_for(nr), out),
+                    None => run.deadline(now, timer, out),
+                }
             }
         }
         if self.look.is_some_and(|at| at <= now) {

@@ -320,14 +320,13 @@ impl Slave {
     /// Exits as soon as nothing is left to do, if the slave must exit.
     fn finish_quit(&mut self, now: Time, out: &mut Outbox) {
         let Some(code) = self.quit else { return };
-        if let Some(run) = &self.run {
-            if run.shipping() && self.link.up() {
-                if self.timers.get(&Timer::Quit).is_none() {
-                    self.timers.set(Timer::Quit, now + QUIT_SHIPS_FOR);
-                }
-            } else if run.shipping() || run.stopped() || !run.begun() {
-                self.forget(out);
-            }
+        match self.run.as_ref().is_some_and(Run::shipping) {
+            true if !self.link.up() => self.with_run(now, out, |run, turn| run.give_up_shipping(turn)),
+            true if self.timers.get(&Timer::Quit).is_none() => self.timers.set(Timer::Quit, now + QUIT_SHIPS_FOR),
+            _ => {}
+        }
+        if self.run.as_ref().is_some_and(|run| run.stopped() || !run.begun()) {
+            self.forget(out);
         }
         if self.run.is_none() && self.removing.is_empty() {
             self.link.leave("the slave ends", out);

@@ -120,8 +120,16 @@ fn wrong_usage_exits_with_2_and_names_the_remedy() {
     complains(&["run", "t.json", "--wait", "soon"], &["soon"]);
     complains(&["run", "t.json", "--results", "full"], &["arete: --results full", "not empty"]);
     complains(&["slave"], &["--controller"]);
+    complains(&["wait", "go"], &["ARETE_SOCKET is not set", "--controller ADDRESS"]);
+    complains(&["stop", ""], &["<RUN>", "write the id of a run"]);
+    complains(&["status", "--controller", "lab"], &["the host lab at port 7373", "./lab"]);
+    complains(&["pki", "issue", "lab", "a", "--days", "5000"], &["--days", "a number of days from 1 to 3650"]);
+    complains(&["trigger", "create", "go", "-1"], &["<COUNT>", "a number of notifies from 1 to"]);
+    complains(&["ring", "watch", "--udp-port", "0"], &["--udp-port", "a port number from 1 to 65535"]);
+    complains(&["ring", "demo", "-n", "51"], &["--nodes", "a number of nodes from 1 to 50"]);
+    complains(&["slave", "--orphan-after", "-5s"], &["--orphan-after", "a time is not negative"]);
     complains(&["slave", "--controller", "localhost", "--name=-x/y"], &["arete: --name", "letters"]);
-    let ended = place.arete(["poke"]).run().exits_with(1).complains(&["arete: ARETE_SOCKET is not set"]);
+    let ended = place.arete(["poke"]).run().exits_with(2).complains(&["arete: ARETE_SOCKET is not set"]);
     assert!(ended.stdout.is_empty());
 }
 

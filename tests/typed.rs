@@ -240,8 +240,8 @@ fn a_value_that_is_almost_json_is_sent_as_text_with_a_warning_that_names_the_pla
     place.write("value.json", "{\n  \"x\": 1,\n}\n");
     for (data, subject, at) in [
         ("{\"x\": NaN}", "--data: ", "line 1, column 7"),
-        ("{\"x\": 1,}", "--data: ", "line 1, column 9"),
-        ("@value.json", "--data @value.json: ", "line 3, column 1"),
+        ("{\"x\": 1,}", "--data: ", "line 1, column 8"),
+        ("@value.json", "--data @value.json: ", "line 2, column 9"),
     ] {
         let sync = ["sync", "s", "--members", "a", "--as", "a", "--controller", &address, "--data", data];
         let ended = place.arete(sync).run().exits_with(0);
@@ -252,7 +252,7 @@ fn a_value_that_is_almost_json_is_sent_as_text_with_a_warning_that_names_the_pla
     }
     place.arete(["trigger", "create", "t", "1", "--controller", &address]).run().exits_with(0);
     let notify = place.arete(["notify", "t", "--data", "[1,]", "--controller", &address]).run().exits_with(0);
-    assert!(notify.stderr.contains("--data: line 1, column 4: "), "{}", notify.stderr);
+    assert!(notify.stderr.contains("--data: line 1, column 3: "), "{}", notify.stderr);
     let plain = ["sync", "s", "--members", "a", "--as", "a", "--controller", &address, "--data", "10.0.0.1"];
     assert_eq!(place.arete(plain).run().exits_with(0).stderr, "");
 }
@@ -281,6 +281,11 @@ fn times_may_have_a_space_before_their_units() {
     place.arete(["check", "t.json"]).run().exits_with(0);
     let never = ["status", "--controller", "127.0.0.1:1", "--timeout", "200 ms"];
     place.arete(never).run().exits_with(3).complains(&["within 200ms"]);
+    let positive = ["status", "--controller", "127.0.0.1:1", "--timeout"];
+    for negative in ["-5", "-5s", "0"] {
+        let ended = place.arete(positive.iter().chain(&[negative])).run().exits_with(2);
+        ended.complains(&["--timeout", "longer than 0, such as 30s"]);
+    }
     let wrong = ["status", "--controller", "127.0.0.1:1", "--timeout", "2 m"];
     place.arete(wrong).run().exits_with(2).complains(&["the unknown unit \"m\""]);
 }

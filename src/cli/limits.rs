@@ -4,7 +4,7 @@ use arete::controller::Limits;
 use arete::wire::rendezvous::{SESSION_MOST, VALUE_MOST};
 use clap::Args;
 
-use crate::cli::values::{count, size};
+use crate::cli::values::{number, size};
 
 /// The highest value of `--events-max`.
 const EVENTS_MOST: u64 = 1 << 40;
@@ -25,13 +25,13 @@ pub struct LimitOptions {
     #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, usize::MAX))]
     pub memory_max: Option<usize>,
     /// The maximum number of connections [default: as the limit of open files allows]
-    #[arg(long, value_name = "N", value_parser = |text: &str| count(text, CONNECTIONS_MOST))]
+    #[arg(long, value_name = "N", value_parser = |text: &str| number::<u64>(text, CONNECTIONS_MOST, "number of connections"))]
     pub connections_max: Option<u64>,
     /// The maximum size of the output that the slaves of one run ship to its results [default: 64GiB]
     #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, usize::MAX))]
     pub output_max: Option<usize>,
     /// Fail a run that has more than N events [default: 10000000]
-    #[arg(long, value_name = "N", value_parser = |text: &str| count(text, EVENTS_MOST))]
+    #[arg(long, value_name = "N", value_parser = |text: &str| number::<u64>(text, EVENTS_MOST, "number of events"))]
     pub events_max: Option<u64>,
     /// Fail a run whose record of slaves and clients is larger than SIZE [default: 8GiB]
     #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, usize::MAX))]

@@ -21,7 +21,7 @@ use crate::cli::clock::wall_offset;
 use crate::cli::drive;
 use crate::cli::error::{Error, ListenError};
 use crate::cli::random::random;
-use crate::cli::values::time;
+use crate::cli::values::{number, port, time};
 use crate::cli::work_dir::WorkDir;
 
 /// The shortest period. Shorter ones would flood the network, and machines do not keep time that precisely.
@@ -67,7 +67,7 @@ struct NodeOptions {
     id: Option<String>,
     /// The number of nodes in the ring; a new token needs the grants of more than half of them
     #[arg(long, value_name = "N", requires = "state_dir",
-          value_parser = clap::value_parser!(u32).range(1..=NODES_MAX as i64))]
+          value_parser = |text: &str| number::<u32>(text, NODES_MAX as u64, "number of nodes"))]
     members: Option<u32>,
     /// A file with the secret that all nodes share; messages without a valid seal are ignored
     #[arg(long, value_name = "FILE")]
@@ -79,10 +79,10 @@ struct NodeOptions {
     #[arg(long, conflicts_with_all = ["members", "key_file"])]
     compat: bool,
     /// The port for messages to all nodes
-    #[arg(long, value_name = "PORT", default_value_t = UDP_PORT, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "PORT", default_value_t = UDP_PORT, value_parser = port)]
     udp_port: u16,
     /// The port for messages to one node
-    #[arg(long, value_name = "PORT", default_value_t = TCP_PORT, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "PORT", default_value_t = TCP_PORT, value_parser = port)]
     tcp_port: u16,
     /// The port on which watchers listen; 0 sends them nothing
     #[arg(long, value_name = "PORT", default_value_t = STATE_PORT)]

@@ -18,31 +18,51 @@ pub fn time(text: &str) -> Result<Duration, Error> {
 
 /// Reads a time limit. Fails if it is 0, because no answer arrives in no time.
 pub fn time_limit(text: &str) -> Result<Duration, Error> {
+    let digit = |text: &str| text.starts_with(|first: char| first.is_ascii_digit());
+    let is_negative = text.strip_prefix('-').is_some_and(digit);
     match time(text) {
-        Ok(time) if time.is_zero() => Err(Error::usage("it must be longer than 0, such as 5s; or leave it out")),
-        other => other,
+        Ok(time) if !time.is_zero() => Ok(time),
+        Err(error) if !is_negative => Err(error),
+        _ => Err(Error::usage("it must be longer than 0, such as 30s; or leave it out")),
     }
 }
 
 /// Reads a size, such as `65536`, `64KiB` or `16MiB`, of at most `max` bytes.
 pub fn size(text: &str, max: usize) -> Result<usize, Error> {
+    let most = if max == usize::MAX { String::new() } else { format!(", at most {max} bytes") };
+    let rule = || Error::usage(format!("write a size above 0, such as 65536, 64KiB or 16MiB{most}"));
     let (digits, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len()));
     let factor = match unit {
         "" | "B" => 1,
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
+        _ if digits.is_empty() || unit.starts_with('.') => return Err(rule()),
         _ => return Err(Error::usage(format!("unknown unit {unit:?}: write bytes, KiB, MiB or GiB"))),
     };
     let bytes = digits.parse::<usize>().ok().and_then(|number| number.checked_mul(factor));
     let bytes = bytes.filter(|bytes| (1..=max).contains(bytes));
-    bytes.ok_or_else(|| Error::usage(format!("a size is a number from 1 to {max} bytes")))
+    bytes.ok_or_else(rule)
 }
 
-/// Reads a number from 1 to `max`.
-pub fn count(text: &str, max: u64) -> Result<u64, Error> {
+/// Reads a number from 1 to `max`. `noun` says what it counts, such as `number of days`.
+pub fn number<T: TryFrom<u64>>(text: &str, max: u64, noun: &str) -> Result<T, Error> {
     let number = text.parse().ok().filter(|number| (1..=max).contains(number));
-    number.ok_or_else(|| Error::usage(format!("it is a number from 1 to {max}")))
+    let number = number.and_then(|number| T::try_from(number).ok());
+    number.ok_or_else(|| Error::usage(format!("write a {noun} from 1 to {max}")))
+}
+
+/// Reads the number of a port.
+pub fn port(text: &str) -> Result<u16, Error> {
+    number(text, u16::MAX.into(), "port number")
+}
+
+/// Reads what names a run. The controller decides whether there is one.
+pub fn run_name(text: &str) -> Result<String, Error> {
+    match text.trim().is_empty() {
+        true => Err(Error::usage("write the id of a run, the start of its id, or latest")),
+        false => Ok(text.to_owned()),
+    }
 }
 
 /// Reads `--keep` of a controller: a number of runs, or the time for which a run is kept after its end.

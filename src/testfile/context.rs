@@ -12,7 +12,7 @@ use super::json::Value;
 use super::meetings::{Meet, Membership};
 use super::patterns::Patterns;
 use super::problem::Problems;
-use crate::variables::{self, Segment, Variable};
+use crate::variables::{self, Segment, TemplateError, Variable};
 
 /// The declarations of the test that every entry may name.
 pub struct Names<'a> {
@@ -132,12 +132,25 @@ pub fn check_variables(value: &Value, text: &str, resources: Resources<'_>, cont
         match variable {
             Ok(variable) => check_variable(place, variable, resources, context),
             Err(error) => {
-                context.problems.add(place, error.to_string());
+                let message = with_suggestion(&error, context.problems).unwrap_or_else(|| error.to_string());
+                context.problems.add(place, message);
                 good = false;
             }
         }
     }
     good
+}
+
+/// Returns the message about an unknown variable that is similar to one that exists.
+fn with_suggestion(error: &TemplateError, problems: &mut Problems<'_>) -> Option<String> {
+    let inner = error.unknown.as_deref()?;
+    let (named, property) = inner.rsplit_once('.').unzip();
+    if let (Some(slave), Some("ip" | "host" | "addr")) = (named, property) {
+        return Some(format!("unknown variable @{{{inner}}}: the address of a slave is @{{{slave}.address}}"));
+    }
+    let known = variables::known(named, named, named);
+    let hint = problems.slip(&format!("@{{{inner}}}"), known.iter().map(String::as_str))?;
+    Some(format!("unknown variable @{{{inner}}}{hint}"))
 }
 
 /// Checks that the system can pass a text to a command.

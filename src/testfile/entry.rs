@@ -60,6 +60,11 @@ pub const AFTER_KEYS: [&str; 3] = ["entry", "exit", "ready"];
 /// The words for the verdict of the action `end`.
 pub const VERDICTS: [(&str, Verdict); 2] = [("passed", Verdict::Passed), ("failed", Verdict::Failed)];
 
+/// Returns the options of all actions. An option of several actions is repeated.
+fn options() -> impl Iterator<Item = &'static str> {
+    ACTIONS.iter().flat_map(|action| action.options).copied()
+}
+
 /// Returns every key that an entry may have.
 pub fn keys() -> Vec<&'static str> {
     let mut keys = vec!["name"];
@@ -99,6 +104,13 @@ pub fn read(value: &Value, names: &Names<'_>, problems: &mut Problems<'_>) -> Op
     for (kind, member) in action_kinds.iter().zip(action_members) {
         actions.push((kind.parse)(member, &object, &mut context));
     }
+    // The action is forgotten or misspelt, so its options show what it is.
+    let of_shell = |option: &&str| ACTIONS[0].options.contains(option);
+    if action_kinds.is_empty()
+        && options().filter(|option| object.get(option).is_some()).all(|option| of_shell(&option))
+    {
+        command(None, &object, &mut context);
+    }
     let (mentions, membership) = context.into_noted();
     let only = |kinds: &[&ActionKind]| if let [kind] = kinds { Some(kind.key) } else { None };
     Some(Draft {
@@ -116,9 +128,8 @@ fn check_options(object: &Object<'_>, chosen: &[&ActionKind], problems: &mut Pro
     if chosen.is_empty() {
         return;
     }
-    let mut options: Vec<&str> = ACTIONS.iter().flat_map(|kind| kind.options).copied().collect();
-    options.retain(|option| !chosen.iter().any(|kind| kind.options.contains(option)));
-    for member in options.iter().filter_map(|option| object.member(option)) {
+    let is_of_none = |option: &&str| !chosen.iter().any(|kind| kind.options.contains(option));
+    for member in options().filter(is_of_none).filter_map(|option| object.member(option)) {
         let kinds = ACTIONS.iter().filter(|kind| kind.options.contains(&member.key.as_str())).map(|kind| kind.key);
         let kinds = suggest::list(&kinds.collect::<Vec<_>>(), "or");
         problems.add(member.at, format!("{:?} goes only with {kinds}", member.key));
@@ -199,9 +210,14 @@ fn end(member: &KeyValue, _: &Object<'_>, context: &mut Context<'_, '_>) -> Opti
 }
 
 fn shell(member: &KeyValue, object: &Object<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
+    command(Some(&member.value), object, context)
+}
+
+/// Reads a command with its options. `None` instead of a command: reads only the options, for their problems.
+fn command(value: Option<&Value>, object: &Object<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
     let use_resources = object.get("use_resources").map_or(Some(Used::default()), |value| resources(value, context));
     let used = use_resources.as_ref();
-    let command = template(&member.value, "\"shell\"", used, context);
+    let command = value.and_then(|value| template(value, "\"shell\"", used, context));
     let cwd = object.get("cwd").map(|value| template(value, "\"cwd\"", used, context));
     let env = object.get("env").map_or(Some(BTreeMap::new()), |value| env(value, used, context));
     let service = object.member("service").map(|member| fields::only_true(member, context.problems));
@@ -252,8 +268,17 @@ fn expect(value: &Value, problems: &mut Problems<'_>) -> Option<Expect> {
                 items.iter().map(|item| fields::exit(item, "an item of \"expect\"", problems)).collect();
             exits.into_iter().collect::<Option<_>>().map(Expect::Of)
         }
-        _ => {
+        kind => {
             let expected = "\"expect\" is a number, \"any\" or a list such as [0, 3, \"SIGTERM\"]";
+            if let ValueKind::String(text) = kind {
+                let number = text.parse::<u8>().map(|number| format!(": write {number} without quotes"));
+                let signal = || Signal::from_name(text).map(|_| format!(": write [{text:?}]")).unwrap_or_default();
+                problems.add(
+                    value.span.start,
+                    format!("{expected}, found {text:?}{}", number.unwrap_or_else(|_| signal())),
+                );
+                return None;
+            }
             fields::mismatch(value, expected, problems)
         }
     }

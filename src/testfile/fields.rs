@@ -70,7 +70,7 @@ impl<'a> Object<'a> {
             }
             if let Some(first) = chosen.first() {
                 let (noun, first, second) = (self.noun, &first.key, &member.key);
-                problems.add(member.at, format!("{noun} has exactly one of {first:?} and {second:?}"));
+                problems.add(member.at, format!("{noun} has only one of {first:?} and {second:?}: remove one of them"));
             }
             chosen.push(member);
         }

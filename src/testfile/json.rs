@@ -3,6 +3,8 @@
 //! This file reads the structure. serde_json reads strings and numbers, so that their rules are the usual ones. No input
 //! causes a panic or a deep recursion.
 
+mod words;
+
 use std::fmt;
 use std::ops::Range;
 
@@ -11,9 +13,6 @@ pub const DEPTH_MAX: usize = 32;
 
 /// The most keys and values of a text. A longer text is not a test, and reading it would only take time.
 pub const VALUES_MAX: usize = 100_000;
-
-/// The most bytes of a wrong number that a message repeats.
-const NUMBER_SHOWN: usize = 40;
 
 /// The mark that some editors put at the beginning of a text.
 pub const BYTE_ORDER_MARK: char = '\u{feff}';
@@ -192,13 +191,7 @@ impl Reader<'_> {
 
     /// Fails at this place, with what was expected and what was found.
     fn fail<T>(&self, expected: &str) -> Result<T, SyntaxError> {
-        let message = match self.rest().chars().next() {
-            None => format!("{expected}, but the file ends here"),
-            Some('/' | '#') => format!("{expected}; JSON has no comments"),
-            Some('\'') => format!("{expected}; write strings in double quotes"),
-            Some(other) => format!("{expected}, found {other:?}"),
-        };
-        Err(SyntaxError { at: self.at, message })
+        Err(SyntaxError { at: self.at, message: words::unexpected(expected, self.rest()) })
     }
 
     /// Skips white space and returns the byte after it, without skipping that byte.
@@ -254,10 +247,7 @@ impl Reader<'_> {
                 self.at += length;
                 Ok(ValueKind::Number(number))
             }
-            Err(_) => {
-                let message = format!("{:?} is not a number", &rest[..length.min(NUMBER_SHOWN)]);
-                Err(SyntaxError { at: self.at, message })
-            }
+            Err(_) => Err(SyntaxError { at: self.at, message: words::number(&rest[..length]) }),
         }
     }
 
@@ -269,8 +259,7 @@ impl Reader<'_> {
             end += if bytes[end] == b'\\' { 2 } else { 1 };
         }
         if bytes.get(end) != Some(&b'"') {
-            let message = "this string does not end in its line: write a line break as \\n".to_owned();
-            return Err(SyntaxError { at: self.at, message });
+            return Err(SyntaxError { at: self.at, message: words::endless(&self.rest()[1..]) });
         }
         // Most strings have no escapes, and copying them is faster than a call of serde_json.
         if plain {
@@ -284,10 +273,9 @@ impl Reader<'_> {
                 Ok(string)
             }
             Err(error) => {
-                let at = self.at + error.column().saturating_sub(1).min(end);
-                let why = error.to_string();
-                let why = why.split(" at line ").next().unwrap_or_default();
-                Err(SyntaxError { at: floor_char(self.text, at), message: format!("{why} in this string") })
+                let at = floor_char(self.text, self.at + error.column().saturating_sub(1).min(end));
+                let message = words::in_string(&self.text[self.at..at], &self.text[at..]);
+                Err(SyntaxError { at, message })
             }
         }
     }

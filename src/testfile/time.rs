@@ -14,8 +14,8 @@ const FORMS: &str = "write seconds as a number, or a string such as \"250ms\", \
 /// Why a number or a text is not a time.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TimeError {
-    /// The number of seconds is negative, infinite or not a number.
-    Negative(f64),
+    /// The time is negative, infinite or not a number.
+    Negative(String),
     /// The time is longer than [`TIME_MAX`].
     TooLong(String),
     /// The text is not a sequence of numbers with units.
@@ -36,7 +36,7 @@ pub enum TimeError {
 impl fmt::Display for TimeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TimeError::Negative(seconds) => write!(f, "a time is not negative, found {seconds}"),
+            TimeError::Negative(time) => write!(f, "a time is not negative, found {time}: write for example \"30s\""),
             TimeError::TooLong(time) => {
                 write!(f, "{time} is too long: a time is at most {} days", TIME_MAX.as_secs() / 86_400)
             }
@@ -57,7 +57,7 @@ impl std::error::Error for TimeError {}
 /// Returns this number of seconds as a time. Fails if it is negative, not finite, or longer than [`TIME_MAX`].
 pub fn from_seconds(seconds: f64) -> Result<Duration, TimeError> {
     if !seconds.is_finite() || seconds < 0.0 {
-        return Err(TimeError::Negative(seconds));
+        return Err(TimeError::Negative(seconds.to_string()));
     }
     let micros = (seconds * 1e6).round();
     if micros > TIME_MAX.as_micros() as f64 {
@@ -69,7 +69,10 @@ pub fn from_seconds(seconds: f64) -> Result<Duration, TimeError> {
 /// Reads numbers with units, the largest unit first, each unit at most once. A space may precede each number and each
 /// unit. Fails if the text has another form, or the time is longer than [`TIME_MAX`].
 pub fn from_text(text: &str) -> Result<Duration, TimeError> {
-    let not_a_time = || TimeError::NotATime(text.to_owned());
+    let not_a_time = || match text.starts_with('-') && text.contains(|letter: char| letter.is_ascii_digit()) {
+        true => TimeError::Negative(text.to_owned()),
+        false => TimeError::NotATime(text.to_owned()),
+    };
     let mut rest = text;
     let mut units = &UNITS[..];
     let mut micros = 0.0;
@@ -138,7 +141,7 @@ mod tests {
         for (text, why) in [
             ("", "is not a time"),
             ("s", "is not a time"),
-            ("-1s", "is not a time"),
+            ("-1s", "a time is not negative"),
             (" ", "is not a time"),
             ("1s ", "is not a time"),
             ("1  s", "has a number without a unit"),

@@ -19,11 +19,30 @@ pub const BAD: &[Bad] = &[
 "name": 't'}"# },
     Bad { by_schema: None, problems: &[r#"1:14: expected "," or "}" in the object; JSON has no comments"#], text: r#"{"name": "t" // the name
 }"# },
-    Bad { by_schema: None, problems: &[r#"1:10: this string does not end in its line: write a line break as \n"#], text: r#"{"name": "t"# },
-    Bad { by_schema: None, problems: &[r#"1:12: invalid escape in this string"#], text: r#"{"name": "\q"}"# },
-    Bad { by_schema: None, problems: &[r#"1:4: expected the end of the file, found 'x'"#], text: r#"{} x"# },
-    Bad { by_schema: None, problems: &[r#"1:7: "01" is not a number"#], text: r#"{"a": 01}"# },
+    Bad { by_schema: None, problems: &[r#"1:10: "t has no quotation mark at its end: add it, or write a line break as \n"#], text: r#"{"name": "t"# },
+    Bad { by_schema: None, problems: &[r#"1:12: \q is not an escape of JSON: write a backslash as \\"#], text: r#"{"name": "\q"}"# },
+    Bad { by_schema: None, problems: &[r#"1:4: expected the end of the file, found x"#], text: r#"{} x"# },
+    Bad { by_schema: None, problems: &[r#"1:7: "01" is not a number: remove the zeros at its beginning, or write it in double quotes"#], text: r#"{"a": 01}"# },
     Bad { by_schema: None, problems: &[r#"1:6: expected "," or "]" in the list, but the file ends here"#], text: r#"[1, 2"# },
+    Bad { by_schema: None, problems: &[r#"1:17: this string has a tab after "ab": write it as \t"#], text: "{\"name\":     \"ab\tc\"}" },
+    Bad { by_schema: None, problems: &[r#"1:10: "5s" is not a number: write it in double quotes"#], text: r#"{"name": 5s}"# },
+    Bad { by_schema: None, problems: &[r#"1:2: expected a key in double quotes, found name: write "name""#], text: r#"{name: "t"}"# },
+    Bad { by_schema: None, problems: &[r#"1:10: expected a value, found True: write true"#], text: r#"{"name": True}"# },
+    Bad { by_schema: None, problems: &[r#"1:14: expected "," or "}" in the object, found '"': add a "," before it"#], text: r#"{"name": "t" "end": 1}"# },
+    Bad { by_schema: None, problems: &[r#"1:12: expected "," or "}" in the object, found hi: write a quotation mark inside a string as \""#], text: r#"{"name": ""hi""}"# },
+    Bad { by_schema: None, problems: &[r#"1:12: expected "," or "}" in the object, found ']': add the missing bracket before it"#], text: r#"[{"name": 1]"# },
+    Bad { by_schema: Some(true), problems: &[
+        r#"3:1: an entry needs an action: one of "shell", "notify", "kill", "end", "barrier" or "sync""#,
+        r#"3:35: "timeout": "5 m" has the unknown unit "m": the units are h, min, s and ms"#,
+        r#"3:52: "expect" is a number, "any" or a list such as [0, 3, "SIGTERM"], found "SIGTERM": write ["SIGTERM"]"#,
+    ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "timeout": "5 m", "expect": "SIGTERM"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(false), problems: &[r#"3:34: unknown variable @{a.ip}: the address of a slave is @{a.address}"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "@{a.ip}"}
+]}, "slaves": {"a": ["s"]} }"# },
     Bad { by_schema: Some(true), problems: &[r#"1:1: a test is an object, found a list"#], text: r#"[]"# },
     Bad { by_schema: Some(true), problems: &[
         r#"1:1: a test needs the key "end""#,
@@ -90,7 +109,7 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
-    Bad { by_schema: Some(true), problems: &[r#"1:41: "end" has exactly one of "trigger" and "duration""#], text: r#"{ "name": "t", "end": {"trigger": "go", "duration": 3, "limit": 3}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(true), problems: &[r#"1:41: "end" has only one of "trigger" and "duration": remove one of them"#], text: r#"{ "name": "t", "end": {"trigger": "go", "duration": 3, "limit": 3}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
@@ -98,7 +117,7 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
-    Bad { by_schema: Some(true), problems: &[r#"1:47: "limit": a time is not negative, found -1"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": -1}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(true), problems: &[r#"1:47: "limit": a time is not negative, found -1: write for example "30s""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": -1}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
@@ -156,7 +175,7 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "tigger": "go", "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
-    Bad { by_schema: Some(true), problems: &[r#"3:24: an entry has exactly one of "at" and "poke""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(true), problems: &[r#"3:24: an entry has only one of "at" and "poke": remove one of them"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0, "poke": true, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
@@ -164,16 +183,16 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "at": 0}
 ]}, "slaves": {"a": ["s"]} }"# },
-    Bad { by_schema: Some(true), problems: &[r#"3:38: an entry has exactly one of "shell" and "notify""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(true), problems: &[r#"3:38: an entry has only one of "shell" and "notify": remove one of them"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x", "notify": "go"}
 ]}, "slaves": {"a": ["s"]} }"# },
     Bad { by_schema: Some(true), problems: &[
         r#"3:21: "at": "1h30" has a number without a unit: write seconds as a number, or a string such as "250ms", "90s", "2min" or "1h30min""#,
-        r#"3:29: an entry has exactly one of "at" and "poke""#,
+        r#"3:29: an entry has only one of "at" and "poke": remove one of them"#,
         r#"3:37: "poke" is true or absent, found false"#,
         r#"3:53: "shell" is empty"#,
-        r#"3:57: an entry has exactly one of "shell" and "notify""#,
+        r#"3:57: an entry has only one of "shell" and "notify": remove one of them"#,
         r#"3:67: unknown trigger "goo", did you mean "go"?"#,
         r#"3:85: "timeout" must be longer than 0, such as "5s""#,
         r#"4:24: "after" needs the key "entry""#,
@@ -258,7 +277,7 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x", "expect": []}
 ]}, "slaves": {"a": ["s"]} }"# },
-    Bad { by_schema: Some(true), problems: &[r#"3:48: "expect" is a number, "any" or a list such as [0, 3, "SIGTERM"], found a string"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(true), problems: &[r#"3:48: "expect" is a number, "any" or a list such as [0, 3, "SIGTERM"], found "all""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x", "expect": "all"}
 ]}, "slaves": {"a": ["s"]} }"# },
@@ -300,7 +319,7 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "a\u0000b"}
 ]}, "slaves": {"a": ["s"]} }"# },
-    Bad { by_schema: Some(false), problems: &[r#"3:40: unknown variable @{slave.nmae}: the variables are @{arete-slave-poke}, @{arete-slave-pid}, @{slave.name}, @{slave.workdir}, @{ENTRY.pid}, @{RESOURCE.path} and @{SLAVE.address}: write "@@{" for a literal "@{""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(false), problems: &[r#"3:40: unknown variable @{slave.nmae}, did you mean "@{slave.name}"?"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "\"é\" @{slave.nmae}"}
 ]}, "slaves": {"a": ["s"]} }"# },
@@ -603,7 +622,7 @@ pub const BAD: &[Bad] = &[
         r##"4:35: "barrier" is a string, found a number"##,
         r##"5:58: "as" is "#" and a tag, such as "#first", found "b""##,
         r##"6:58: "as": a tag has at most 255 bytes of UTF-8 without control characters"##,
-        r##"6:76: "fresh": a time is not negative, found -1"##,
+        r##"6:76: "fresh": a time is not negative, found -1: write for example "30s""##,
         r##"6:91: "timeout" must be longer than 0, such as "5s""##,
         r##"6:107: "harmonize" is true or false, found a number"##,
         r##"7:61: "abort" is the reason, 1 to 2000 bytes long, such as "no disk""##,

@@ -6,7 +6,7 @@ use super::Bad;
 pub const OF_READY: &[Bad] = &[
     Bad { by_schema: Some(true), problems: &[
         r##"3:48: "ready" needs a check: one of "port", "log", "shell" or "notify""##,
-        r##"4:60: "ready" has exactly one of "port" and "log""##,
+        r##"4:60: "ready" has only one of "port" and "log": remove one of them"##,
         r##"5:61: "host" goes only with "port""##,
         r##"5:74: "every" goes only with "shell""##,
         r##"6:57: "port" is a whole number from 1 to 65535, found 0"##,

@@ -24,7 +24,7 @@ use crate::cli::client::target::{self, MEMBER_RULE, NAME_A_CONTROLLER, RoomTarge
 use crate::cli::client::value::Receiver;
 use crate::cli::error::{Error, shown};
 use crate::cli::tls::identity::{Security, Use};
-use crate::cli::values::{count as number, time, time_limit};
+use crate::cli::values::{number, time, time_limit};
 use crate::cli::{address, drive};
 
 #[derive(Args)]
@@ -72,7 +72,7 @@ struct MeetOptions {
     #[arg(long, value_name = "A,B", conflicts_with = "count")]
     members: Option<String>,
     /// The number of members, with any names
-    #[arg(long, value_name = "N", value_parser = |text: &str| number(text, MEMBERS_MAX as u64))]
+    #[arg(long, value_name = "N", value_parser = |text: &str| number::<u64>(text, MEMBERS_MAX as u64, "number of members"))]
     count: Option<u64>,
     /// This member: HOST or HOST#TAG at a controller; '#TAG' for one of several on a slave
     #[arg(long = "as", value_name = "NAME")]

@@ -66,7 +66,7 @@ pub const NAME_A_CONTROLLER: &str = "name a controller with --controller ADDRESS
 pub fn socket(advice: &str) -> Result<PathBuf, Error> {
     let socket = std::env::var_os("ARETE_SOCKET").filter(|path| !path.is_empty());
     socket.map(PathBuf::from).ok_or_else(|| {
-        Error::failed(format!(
+        Error::usage(format!(
             "ARETE_SOCKET is not set, so this is not a command of a slave: {advice}set ARETE_SOCKET to the socket of a slave"
         ))
     })

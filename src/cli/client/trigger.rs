@@ -18,7 +18,7 @@ use crate::cli::client::target::{self, NAME_A_CONTROLLER, RoomTarget};
 use crate::cli::client::value::Receiver;
 use crate::cli::error::Error;
 use crate::cli::tls::identity::Security;
-use crate::cli::values::{count, time_limit};
+use crate::cli::values::{number, time_limit};
 
 #[derive(Args)]
 pub struct NotifyOptions {
@@ -55,7 +55,7 @@ pub enum TriggerSub {
         /// The trigger
         trigger: String,
         /// The number of notifies after which it fires
-        #[arg(value_parser = |text: &str| count(text, TRIGGER_MAX))]
+        #[arg(value_parser = |text: &str| number::<u64>(text, TRIGGER_MAX, "number of notifies"))]
         count: u64,
     },
     /// List the triggers of the room, with their remaining counts

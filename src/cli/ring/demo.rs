@@ -12,7 +12,7 @@ use crate::cli::drive;
 use crate::cli::error::Error;
 use crate::cli::random::random;
 use crate::cli::ring::datagrams;
-use crate::cli::values::time;
+use crate::cli::values::{number, time};
 use crate::cli::work_dir::{WorkDir, own_program};
 
 /// The script of the work step. The program contains it, because the examples need not be installed.
@@ -30,7 +30,7 @@ const TRIES: usize = 100;
 #[derive(Args)]
 pub struct DemoOptions {
     /// The number of nodes
-    #[arg(short, long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
+    #[arg(short, long, value_name = "N", default_value_t = 5, value_parser = |text: &str| number::<u8>(text, 50, "number of nodes"))]
     nodes: u8,
     /// The time for which each node keeps the token
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "500ms")]

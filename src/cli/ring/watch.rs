@@ -12,6 +12,7 @@ use crate::cli::clock::wall_offset;
 use crate::cli::drive;
 use crate::cli::error::Error;
 use crate::cli::ring::{datagrams, files, interface_address};
+use crate::cli::values::port;
 
 #[derive(Args)]
 pub struct WatchOptions {
@@ -19,10 +20,10 @@ pub struct WatchOptions {
     #[arg(long, value_name = "IF")]
     interface: Option<String>,
     /// The port for messages to all nodes
-    #[arg(long, value_name = "PORT", default_value_t = UDP_PORT, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "PORT", default_value_t = UDP_PORT, value_parser = port)]
     udp_port: u16,
     /// The port for messages to watchers
-    #[arg(long, value_name = "PORT", default_value_t = STATE_PORT, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "PORT", default_value_t = STATE_PORT, value_parser = port)]
     state_port: u16,
     /// A file with the secret of the ring; messages without a valid seal are not shown
     #[arg(long, value_name = "FILE")]

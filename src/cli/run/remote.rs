@@ -3,6 +3,7 @@
 //!
 //! The run belongs to the controller, so it continues when one of these exits.
 
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use crate::cli::run::load::{self, Loaded};
 use crate::cli::run::options::RunOptions;
 use crate::cli::run::results_dir;
 use crate::cli::tls::identity::{Security, Use};
-use crate::cli::values::time_limit;
+use crate::cli::values::{run_name, time_limit};
 use crate::cli::{address, drive};
 
 /// The default socket of a controller on this machine.
@@ -45,6 +46,7 @@ pub struct ControllerTarget {
 #[derive(Args)]
 pub struct AttachOptions {
     /// The run: its id, the start of its id, or latest
+    #[arg(value_parser = run_name)]
     run: String,
     /// Print what the commands write, each line after the name of the slave
     #[arg(long)]
@@ -56,6 +58,7 @@ pub struct AttachOptions {
 #[derive(Args)]
 pub struct StopOptions {
     /// The run: its id, the start of its id, or latest
+    #[arg(value_parser = run_name)]
     run: String,
     /// Kill all commands at once, and do not run the finally entries
     #[arg(long)]
@@ -70,6 +73,7 @@ pub struct StopOptions {
 #[derive(Args)]
 pub struct ResultsOptions {
     /// The run: its id, the start of its id, or latest
+    #[arg(value_parser = run_name)]
     run: String,
     /// The directory for the results: new, empty, or with results of this run [default: results/RUN]
     #[arg(long, value_name = "DIR")]
@@ -140,11 +144,19 @@ fn connection_to(option: &str, name: &str, security: &Security) -> Result<(Addre
         }
         return Ok((Address::Unix(PathBuf::from(name)), None));
     }
-    if name.ends_with(".sock") {
+    let is_socket = || std::fs::metadata(name).is_ok_and(|metadata| metadata.file_type().is_socket());
+    if name.ends_with(".sock") || is_socket() {
         return Err(Error::usage(format!("{option} {name}: the path of a socket contains a \"/\": write ./{name}")));
     }
     let address = address::named(name, option)?;
-    Ok((address, security.at(option, name, Use::Client(None))?))
+    let tls = security.at(option, name, Use::Client(None)).map_err(|error| match name.contains(['.', ':']) {
+        true => error,
+        false => Error::usage(format!(
+            "{option} {name}: this means the host {name} at port {}; the path of a socket contains a \"/\": ./{name}\n{error}",
+            address::PORT
+        )),
+    })?;
+    Ok((address, tls))
 }
 
 impl Controller {

@@ -70,7 +70,7 @@ impl From<clap::Error> for ConfigError {
 /// Parses the command line and the configuration file of its subcommand. Fails if one of them is wrong. With `--check`,
 /// problems of the file are put in the origin of the options instead.
 pub fn parse(given: &[OsString]) -> Result<Arguments, ConfigError> {
-    let mut command = Arguments::command();
+    let mut command = with_signs(Arguments::command());
     let has_file = |given: &OsString| FILES.iter().any(|(name, _)| given == name);
     if !given.get(1).is_some_and(has_file) {
         // The options of the other subcommands are not completed, because scripts call arete in loops.
@@ -110,6 +110,21 @@ pub fn parse(given: &[OsString]) -> Result<Arguments, ConfigError> {
     }
     *slot = origin;
     Ok(arguments)
+}
+
+/// Lets the parsers of numbers, sizes and times see a value that begins with "-". Otherwise clap takes it for an option.
+fn with_signs(command: Command) -> Command {
+    let takes_number = |arg: &Arg| {
+        let names = arg.get_value_names().unwrap_or_default();
+        names.iter().any(|name| ["N", "COUNT", "PORT", "SIZE", "TIME", "N|TIME"].contains(&name.as_str()))
+    };
+    let with_sign = |arg: Arg| match takes_number(&arg) {
+        // A positional value with any text would take the options after it.
+        true if arg.is_positional() => arg.allow_negative_numbers(true),
+        true => arg.allow_hyphen_values(true),
+        false => arg,
+    };
+    command.mut_args(with_sign).mut_subcommands(with_signs)
 }
 
 /// Parses the command line of this process again, with the current content of the configuration file.

@@ -29,6 +29,7 @@ use crate::cli::source::{self, Takes, Unread};
 use crate::cli::stdout::print;
 use crate::cli::tls::certificate::{Certificate, date, hex, wall_clock};
 use crate::cli::tls::identity::{AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, OTHERS, REVOKED_FILE};
+use crate::cli::values::number;
 use crate::cli::{lock, owned};
 
 /// The file of the authority's key.
@@ -75,7 +76,7 @@ pub enum PkiSub {
         #[arg(long = "address", value_name = "ADDRESS")]
         addresses: Vec<String>,
         /// The validity in days [default: 365]
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=AUTHORITY_DAYS))]
+        #[arg(long, value_name = "N", value_parser = |text: &str| number::<u64>(text, AUTHORITY_DAYS, "number of days"))]
         days: Option<u64>,
     },
     /// List all certificates that were issued
@@ -155,7 +156,10 @@ fn init(dir: &Path) -> Result<(), Error> {
     write(&dir.join(AUTHORITY_FILE), &certificate.pem(), PUBLIC)?;
     make_dir(&dir.join(ISSUED), 0o700)?;
     Authority::open(dir)?.write_revoked(Vec::new(), 1)?;
-    print(format!("{}: an authority; keep it where no other user can read it\n", dir.display()))
+    print(format!(
+        "made the authority {0}: keep it where no other user can read it; issue certificates with arete pki issue {0} NAME\n",
+        dir.display()
+    ))
 }
 
 /// Returns the parameters of a certificate that is valid from now for a number of days, at most [`AUTHORITY_DAYS`].

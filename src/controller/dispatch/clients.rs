@@ -98,7 +98,7 @@ impl Controller {
             ToController::Ping(ping) => {
                 out.send(conn, Pong { time: ping.time, now, lifetime: Default::default() }.encode());
             }
-            ToController::Member(message) => self.member_says(now, process, message),
+            ToController::Member(message) => self.member_says(now, process, &name, message),
             ToController::Notify(notify) => {
                 let done = match *notify.room == *name {
                     true => self.client_notifies(now, conn, process, &notify, out),
@@ -123,6 +123,12 @@ impl Controller {
         Ok(())
     }
 
+    /// Fails if a room has the name of a run that is over.
+    fn is_not_over(&self, room: &str) -> Result<(), RequestError> {
+        let is_over = self.host.as_ref().is_some_and(|host| host.archive.get(room).is_some());
+        if is_over { Err(RequestError::Over { run: room.to_owned() }) } else { Ok(()) }
+    }
+
     /// Handles a client that watches, creates, deletes or lists triggers of its room.
     fn triggers_of_room(
         &mut self,
@@ -144,6 +150,11 @@ impl Controller {
                 refuse(conn, (room, trigger), &not_here(name, room), out);
             }
             return;
+        }
+        if let Err(error) = self.is_not_over(name)
+            && !matches!(message, FromClient::List(_))
+        {
+            return refuse(conn, (room, trigger), &error, out);
         }
         match message {
             FromClient::Watch(watch) => self.watch(conn, process, name, &watch.trigger, out),
@@ -168,6 +179,7 @@ impl Controller {
     ) -> Result<(), RequestError> {
         let known = self.processes.get(process).ok_or(RequestError::NotJoined)?;
         let (name, from) = (known.room.clone(), known.speaker.name());
+        self.is_not_over(&name)?;
         let counts = (&*notify.trigger, notify.count);
         let data = notify.data.map(|RawJson { json }| json);
         if let (Some(run), Some(session)) = (self.runs.by_id(&name), self.sessions.get(conn)) {

@@ -40,19 +40,24 @@ impl Controller {
         self.rooms.visit(now, (&mut self.runs, &self.processes), name, what);
     }
 
-    /// Handles a message of a member.
-    pub(in crate::controller) fn member_says(&mut self, now: Time, process: Process, message: FromMember<'_>) {
-        let Some(room) = self.processes.get(process).map(|known| known.room.clone()) else { return };
-        let about = |other: &str| *other == *room;
+    /// Handles a message of a member of this room.
+    pub(in crate::controller) fn member_says(
+        &mut self,
+        now: Time,
+        process: Process,
+        room: &Rc<str>,
+        message: FromMember<'_>,
+    ) {
+        let about = |other: &str| *other == **room;
         match message {
-            FromMember::Arrive(arrive) => self.arrives(now, process, &room, &arrive),
-            FromMember::Give(give) => self.gives(now, process, &room, &give),
+            FromMember::Arrive(arrive) => self.arrives(now, process, room, &arrive),
+            FromMember::Give(give) => self.gives(now, process, room, &give),
             FromMember::Gone(gone) if about(&gone.room) => {
                 let ids = unique(gone.ids);
-                self.has_heard(now, process, &room, &ids);
-                self.visit(now, &room, |room, visit| room.withdraw(process, &ids, visit));
+                self.has_heard(now, process, room, &ids);
+                self.visit(now, room, |room, visit| room.withdraw(process, &ids, visit));
             }
-            FromMember::Heard(heard) if about(&heard.room) => self.has_heard(now, process, &room, &unique(heard.ids)),
+            FromMember::Heard(heard) if about(&heard.room) => self.has_heard(now, process, room, &unique(heard.ids)),
             // For another room. Every message is also a sign of life, which is handled elsewhere.
             FromMember::Gone(_) | FromMember::Heard(_) | FromMember::Alive(_) => {}
         }
@@ -110,9 +115,8 @@ impl Controller {
         self.runs.by_id(room).map_or(Ok(()), |run| run.takes_members_of(&known.speaker))
     }
 
-    /// A process is alive: tells the rooms that check it.
+    /// A process is alive: tells its room if that waits for a sign of life.
     pub(in crate::controller) fn alive(&mut self, now: Time, process: Process) {
-        self.processes.on_sign_of_life(now, process);
         let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return };
         if self.rooms.of(&mut self.runs, &name).is_some_and(|room| room.awaits_sign_of_life(process)) {
             self.visit(now, &name, |room, visit| room.on_sign_of_life(process, visit));

@@ -218,7 +218,10 @@ fn missing(slaves: &Slaves, runs: &Runs, slots: &[Slot<'_>], chosen: &[Option<us
             }),
         }
     }
-    let any = any.into_iter().map(|(with, count)| format!("{count} more with {}", in_words(with)));
+    let any = any.into_iter().map(|(with, count)| {
+        let slaves = if count == 1 { "slave" } else { "slaves" };
+        format!("{count} more free {slaves} with {}", in_words(with))
+    });
     let all: Vec<String> = away.into_iter().chain(any).collect();
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     match all.is_empty() {

@@ -19,6 +19,8 @@ pub enum RequestError {
     Stranger(Stranger),
     /// The run has not started, or is over.
     NotGoing { run: String },
+    /// The run of this room is over.
+    Over { run: String },
     /// The room has no such trigger. `of_run`: its triggers are those of a test file.
     Unknown { trigger: String, room: String, of_run: bool },
     /// The trigger to delete does not exist.
@@ -40,7 +42,7 @@ impl RequestError {
             RequestError::NotJoined => Code::FirstMessage,
             RequestError::WrongRoom { .. } => Code::WrongRoom,
             RequestError::Stranger(_) => Code::Stranger,
-            RequestError::NotGoing { .. } => Code::NotGoing,
+            RequestError::NotGoing { .. } | RequestError::Over { .. } => Code::NotGoing,
             RequestError::Unknown { .. } | RequestError::Gone { .. } | RequestError::Deleted { .. } => Code::Trigger,
             RequestError::OfTest { .. } => Code::Trigger,
             RequestError::Name(_) => Code::Name,
@@ -59,6 +61,9 @@ impl fmt::Display for RequestError {
             RequestError::WrongRoom { room, named } => write!(f, "you are in room {room:?}, not in {named:?}"),
             RequestError::Stranger(stranger) => stranger.fmt(f),
             RequestError::NotGoing { run } => write!(f, "run {run:?} is not going on"),
+            RequestError::Over { run } => {
+                write!(f, "run {run} is over: name a run that goes on, or another room, with --room")
+            }
             RequestError::Unknown { trigger, room, of_run } => {
                 write!(f, "there is no trigger {trigger:?} in room {room:?}: ")?;
                 match of_run {

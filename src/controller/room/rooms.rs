@@ -1,7 +1,7 @@
 //! All rooms. The rooms of runs belong to the runs; this module owns the rooms of clients, the requests of all rooms,
 //! and their deadlines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use crate::controller::room::rendezvous::Presence;
@@ -18,8 +18,8 @@ pub const ROOMS_MAX: usize = 1_000;
 #[derive(Default)]
 pub struct Rooms {
     named: BTreeMap<Rc<str>, Room>,
-    /// The requests of rooms to the controller, which are handled at the end of this input.
-    pending: BTreeMap<Rc<str>, Acts>,
+    /// The requests of rooms to the controller, in the order of the visits. They are handled at the end of this input.
+    pending: VecDeque<(Rc<str>, Acts)>,
     deadlines: Timers<Rc<str>>,
     /// The highest number of a round in rooms that were removed, because no number may be used twice if a room is
     /// created again.
@@ -87,21 +87,22 @@ impl Rooms {
             None => self.named.get_mut(name),
         };
         let Some(room) = room else { return };
-        let acts = self.pending.entry(name.clone()).or_default();
+        if self.pending.back().is_none_or(|(last, _)| !Rc::ptr_eq(last, name)) {
+            self.pending.push_back((name.clone(), Acts::default()));
+        }
+        let Some((_, acts)) = self.pending.back_mut() else { return };
         what(room, &mut Visit { now, presence, acts });
     }
 
     /// Schedules a check of the deadlines of every room at the end of this input.
     pub fn touch_all(&mut self, runs: &Runs) {
-        let names: Vec<Rc<str>> = self.all(runs).map(|room| room.name.clone()).collect();
-        for name in names {
-            self.pending.entry(name).or_default();
-        }
+        let touched: Vec<_> = self.all(runs).map(|room| (room.name.clone(), Acts::default())).collect();
+        self.pending.extend(touched);
     }
 
     /// Takes the pending requests of one room.
     pub fn next_acts(&mut self) -> Option<(Rc<str>, Acts)> {
-        self.pending.pop_first()
+        self.pending.pop_front()
     }
 
     /// Sets the deadline of a room after its requests were handled, and removes the room if it is empty. Returns
@@ -133,7 +134,7 @@ impl Rooms {
 
     /// Forgets the deadlines of a room that ended with its run.
     pub fn forget(&mut self, name: &Rc<str>) {
-        self.pending.remove(name);
+        self.pending.retain(|(room, _)| room != name);
         self.deadlines.cancel(name);
     }
 

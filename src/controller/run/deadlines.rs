@@ -46,11 +46,13 @@ impl Run {
         }
     }
 
+    /// The run has waited too long in the queue, for what `waits_for` says.
+    pub fn leave_queue(&mut self, now: Time, waits_for: &str, out: &mut Outbox) {
+        let waited = text::duration(self.wait.unwrap_or_default());
+        self.stop_waiting(now, format!("waited {waited} in the queue for {waits_for}"), out);
+    }
+
     fn on_wait_due(&mut self, now: Time, out: &mut Outbox) {
-        if self.phase == Phase::Queued {
-            let why = format!("waited {} in the queue", text::duration(self.wait.unwrap_or_default()));
-            return self.stop_waiting(now, why, out);
-        }
         let missing = self.roster.names(|member| member.conn.is_none());
         let unready = self.roster.names(|member| member.conn.is_some() && member.stage < Stage::Ready);
         let mut why = format!("waited {} for the slaves", text::duration(self.wait.unwrap_or_default()));

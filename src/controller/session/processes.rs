@@ -254,12 +254,11 @@ impl Processes {
         self.known.get(&process)?.conn
     }
 
-    /// Records a sign of life of a process.
-    pub fn on_sign_of_life(&mut self, now: Time, process: Process) {
-        if let Some(known) = self.known.get_mut(&process) {
-            known.heard = now;
-            known.checked = None;
-        }
+    /// Records a sign of life of a process. Returns whether it answers a check.
+    pub fn on_sign_of_life(&mut self, now: Time, process: Process) -> bool {
+        let Some(known) = self.known.get_mut(&process) else { return false };
+        known.heard = now;
+        known.checked.take().is_some()
     }
 
     /// Starts a check of a process. Returns the connection for it, unless a check is in progress.

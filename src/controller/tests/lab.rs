@@ -376,7 +376,7 @@ fn runs_with_other_slaves_start_at_once_and_machines_are_selected_by_labels() {
     assert_eq!(lab.words(a), "welcome prepare");
     let heard = lab.heard.remove(&b).unwrap_or_default();
     assert_eq!((&heard[1]["type"], &heard[1]["serve_as"]), (&"prepare".into(), &"x".into()));
-    assert_eq!(lab.progress(operator, &three)["why"], "waits for 1 more with role=client");
+    assert_eq!(lab.progress(operator, &three)["why"], "waits for 1 more free slave with role=client");
     lab.of_run(a, "ready", &one);
     lab.of_run(b, "ready", &two);
     assert_eq!([&one, &two].map(|run| lab.state(operator, run)), ["running", "running"]);

@@ -33,7 +33,7 @@ fn asking_what_runs_wait_for_costs_no_search() {
         let runs = runs["runs"].as_array().expect("a list");
         assert_eq!(runs.len(), RUNS_THERE);
         let why = runs[7]["why"].as_str().expect("a reason");
-        assert!(why.contains("1 more with role=r7-"), "{why}");
+        assert!(why.contains("1 more free slave with role=r7-"), "{why}");
     }
     lab.pass(SECOND * 5);
     assert_eq!(work(&lab), before, "nothing has changed");
