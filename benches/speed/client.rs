@@ -176,7 +176,7 @@ impl Client {
         let (start, end) = self.speech.release(round);
         self.replies = self.speech.replies(round);
         let before_last = says[last].len() - self.speech.enter(round, last, each - 1).len();
-        let at_once = self.speech.play == Play::AtOnce;
+        let at_once = matches!(self.speech.play, Play::AtOnce | Play::Connections);
         if !at_once {
             (0..last).try_for_each(|index| self.say(index, &says[index]))?;
             self.say(last, &says[last][..before_last])?;
