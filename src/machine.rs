@@ -19,6 +19,8 @@ mod reason;
 mod removal;
 mod shown;
 mod signal;
+#[doc(hidden)]
+pub mod stage;
 mod system_error;
 mod time;
 

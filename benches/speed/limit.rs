@@ -1,5 +1,5 @@
-//! The limit: the least that a server can do for this message pattern. It has one thread and one poll, uses plain
-//! reads and writes, and formats every byte in advance.
+//! The limit: the least that a server can do for these messages. It has one thread and one poll, uses plain reads and
+//! writes, recognizes a message by two bytes, and formats what it writes once for all connections.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -8,7 +8,9 @@ use mio::event::Source;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::speech::{self, Play};
+use crate::rows::{Play, Row, Subject};
+use crate::server;
+use crate::speech::{self, Speech};
 
 const LISTENER: Token = Token(usize::MAX);
 
@@ -17,122 +19,113 @@ const READ_MAX: usize = 64 * 1024;
 
 struct Peer {
     stream: TcpStream,
-    /// How many lines it has sent.
-    lines: u64,
-    /// In a sync: the beginning of the current value.
+    /// Two bytes of the type of its messages. All messages of one read have the same type.
+    says: [u8; 2],
+    /// The last read ended with a message.
+    ended: bool,
+    /// How many notifies it has sent.
+    notified: u64,
+    /// In a sync: the beginning of the current message.
     partial: Vec<u8>,
-    /// In a sync: how many bytes of the values it has been sent. `None` if it waits for no values.
-    unsent: Option<usize>,
+    /// How many bytes of what all get it has not taken.
+    unsent: usize,
 }
 
 struct Limit {
+    speech: Speech,
     poll: Poll,
-    peers: Vec<Option<Peer>>,
-    /// How many lines fire the trigger, and how many have been received.
-    goal: u64,
-    count: u64,
-    answer: Vec<u8>,
-    triggered: Vec<u8>,
-    /// In a late barrier: the line that asks a peer whether it is alive.
-    check: Option<Vec<u8>>,
-    /// Set when all have arrived and have been asked.
+    peers: Vec<Peer>,
+    /// The messages of this round.
+    count: usize,
+    round: u64,
+    /// All have arrived and have been asked whether they are alive.
     asked: bool,
-    /// In a sync: the values received up to now, concatenated.
-    values: Option<Vec<u8>>,
-    /// The number of connections that have not received all values.
-    unsent: usize,
+    noted: Vec<u8>,
+    /// What all get. In a sync it grows with each value.
+    out: Vec<u8>,
     buffer: Vec<u8>,
 }
 
-/// `limit GOAL PLAY`: prints its address, then serves until it is killed.
-pub fn main(words: &[&str]) -> io::Result<()> {
-    let [goal, play] = words else { return Err(io::ErrorKind::InvalidInput.into()) };
-    let goal = goal.parse().map_err(io::Error::other)?;
-    let play = Play::from_name(play).ok_or(io::ErrorKind::InvalidInput)?;
-    speech::raise_file_limit();
+/// Prints its address, then serves until it is killed.
+pub fn main(row: &'static Row) -> io::Result<()> {
+    server::raise_file_limit();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     // Listens again, because std does not allow a longer queue.
     rustix::net::listen(&listener, 4096)?;
     listener.set_nonblocking(true)?;
-    println!("{}{}", speech::LISTENING, listener.local_addr()?);
+    println!("{}{}", server::LISTENING, listener.local_addr()?);
     let mut listener = mio::net::TcpListener::from_std(listener);
-    let poll = Poll::new()?;
+    let (speech, poll) = (Speech::new(row, Subject::Limit), Poll::new()?);
     listener.register(poll.registry(), LISTENER, Interest::READABLE)?;
-    let answer = speech::limit_answer();
-    let triggered = match play {
-        Play::Fan | Play::Flood => speech::limit_triggered(),
-        Play::Members | Play::Late | Play::Slaves | Play::Sync => speech::limit_release(),
-    };
-    let check = (play == Play::Late).then(speech::limit_check);
-    let values = (play == Play::Sync).then(speech::map_start);
-    let (peers, buffer) = (Vec::new(), vec![0; READ_MAX]);
-    let (count, asked, unsent) = (0, false, 0);
-    let mut limit = Limit { poll, peers, goal, count, answer, triggered, check, asked, values, unsent, buffer };
-    limit.serve(&listener)
-}
-
-impl Limit {
-    fn serve(&mut self, listener: &mio::net::TcpListener) -> io::Result<()> {
-        let mut events = Events::with_capacity(1024);
-        loop {
-            self.poll.poll(&mut events, None)?;
-            for event in &events {
-                match event.token() {
-                    LISTENER => self.accept(listener)?,
-                    Token(peer) => {
-                        self.send_on(peer)?;
-                        self.hear(peer)?;
-                    }
+    let (noted, out) = (speech.noted(), Vec::new());
+    let (peers, count, round, asked, buffer) = (Vec::new(), 0, 0, false, vec![0; READ_MAX]);
+    let mut limit = Limit { speech, poll, peers, count, round, asked, noted, out, buffer };
+    let mut events = Events::with_capacity(1024);
+    loop {
+        limit.poll.poll(&mut events, None)?;
+        for event in &events {
+            match event.token() {
+                LISTENER => limit.accept(&listener)?,
+                Token(peer) => {
+                    limit.send_on(peer)?;
+                    limit.hear(peer)?;
                 }
             }
         }
     }
+}
 
+impl Limit {
     fn accept(&mut self, listener: &mio::net::TcpListener) -> io::Result<()> {
-        loop {
-            let mut stream = match listener.accept() {
-                Ok((stream, _)) => stream,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            };
+        let sync = self.speech.play == Play::Sync;
+        let interest = if sync { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        // It fails if no other connection waits.
+        while let Ok((mut stream, _)) = listener.accept() {
             stream.set_nodelay(true)?;
-            stream.register(self.poll.registry(), Token(self.peers.len()), self.interest())?;
-            stream.write_all(speech::LIMIT_WELCOME)?;
-            self.peers.push(Some(Peer { stream, lines: 0, partial: Vec::new(), unsent: None }));
+            stream.register(self.poll.registry(), Token(self.peers.len()), interest)?;
+            let (says, ended, notified, partial, unsent) = ([0; 2], true, 0, Vec::new(), 0);
+            self.peers.push(Peer { stream, says, ended, notified, partial, unsent });
         }
-    }
-
-    fn interest(&self) -> Interest {
-        match self.values {
-            Some(_) => Interest::READABLE | Interest::WRITABLE,
-            None => Interest::READABLE,
-        }
+        Ok(())
     }
 
     fn hear(&mut self, index: usize) -> io::Result<()> {
         loop {
-            let Some(peer) = &mut self.peers[index] else { return Ok(()) };
-            let got = match peer.stream.read(&mut self.buffer) {
-                Ok(0) => {
-                    self.peers[index] = None;
-                    return Ok(());
-                }
-                Ok(got) => got,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            };
-            let lines = memchr::memchr_iter(b'\n', &self.buffer[..got]).count() as u64;
-            if let Some(values) = &mut self.values {
-                collect(values, &mut peer.partial, &self.buffer[..got]);
+            let peer = &mut self.peers[index];
+            let got = server::unless_it_would_block(peer.stream.read(&mut self.buffer))?;
+            let bytes = &self.buffer[..got];
+            if got == 0 {
+                return Ok(());
             }
-            peer.lines += lines;
-            self.count += lines;
-            if self.count >= self.goal {
+            if peer.ended {
+                // After `{"type":"`.
+                peer.says = [bytes[9], bytes[10]];
+            }
+            peer.ended = bytes[got - 1] == b'\n';
+            let lines = memchr::memchr_iter(b'\n', bytes).count();
+            match &peer.says {
+                b"jo" => peer.stream.write_all(&speech::welcome())?,
+                b"no" => {
+                    peer.notified += lines as u64;
+                    speech::put_count(&mut self.noted, peer.notified);
+                    peer.stream.write_all(&self.noted)?;
+                    self.count += lines;
+                }
+                b"gi" => {
+                    if self.count == 0 {
+                        self.out = self.speech.map_start(self.round + 1);
+                    }
+                    collect(&mut self.out, &mut peer.partial, bytes);
+                    self.count += lines;
+                }
+                b"ar" | b"al" => self.count += lines,
+                // `heard` needs nothing.
+                _ => {}
+            }
+            let all = if self.asked { self.speech.row.connections() } else { self.speech.row.members() };
+            if self.count >= all && !matches!(self.speech.play, Play::Notify(_)) {
                 self.count = 0;
                 self.fire()?;
-            } else if lines > 0 && !self.asked {
-                speech::put_count(&mut self.answer, peer.lines);
-                peer.stream.write_all(&self.answer)?;
             }
             if got < READ_MAX {
                 return Ok(());
@@ -140,62 +133,51 @@ impl Limit {
         }
     }
 
+    /// All have arrived. In a late barrier all are asked first whether they are alive.
     fn fire(&mut self) -> io::Result<()> {
-        if self.values.is_some() {
-            return self.spread();
-        }
-        self.asked = self.check.is_some() && !self.asked;
-        let says = self.check.as_ref().filter(|_| self.asked).unwrap_or(&self.triggered);
-        for peer in self.peers.iter_mut().flatten() {
-            peer.stream.write_all(says)?;
-        }
-        Ok(())
-    }
-
-    /// Sends the values to all connections. Those that have received all of them are done.
-    fn spread(&mut self) -> io::Result<()> {
-        if let Some(values) = &mut self.values {
-            values.pop();
-            values.extend_from_slice(speech::MAP_END);
-        }
-        for peer in self.peers.iter_mut().flatten() {
-            peer.unsent = Some(0);
-            self.unsent += 1;
-        }
-        for index in 0..self.peers.len() {
-            self.send_on(index)?;
-        }
-        Ok(())
-    }
-
-    /// Writes as many bytes of the values as the connection takes. When all connections are done, the next round can
-    /// begin.
-    fn send_on(&mut self, index: usize) -> io::Result<()> {
-        let (Some(values), Some(peer)) = (&mut self.values, &mut self.peers[index]) else { return Ok(()) };
-        let Some(at) = &mut peer.unsent else { return Ok(()) };
-        while *at < values.len() {
-            match peer.stream.write(&values[*at..]) {
-                Ok(wrote) => *at += wrote,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
+        self.asked = self.speech.play == Play::Late && !self.asked;
+        if self.asked {
+            self.out = speech::check();
+        } else {
+            self.round += 1;
+            let release = self.speech.release_line(self.round);
+            if self.speech.play == Play::Sync {
+                self.out.pop();
+                self.out.extend_from_slice(speech::MAP_END);
+                self.out.extend_from_slice(&release);
+            } else {
+                self.out = release;
             }
         }
-        peer.unsent = None;
-        self.unsent -= 1;
-        if self.unsent == 0 {
-            self.values = Some(speech::map_start());
+        self.peers.iter_mut().for_each(|peer| peer.unsent = self.out.len());
+        (0..self.peers.len()).try_for_each(|index| self.send_on(index))
+    }
+
+    /// Writes as many bytes as the connection takes.
+    fn send_on(&mut self, index: usize) -> io::Result<()> {
+        let peer = &mut self.peers[index];
+        while peer.unsent > 0 {
+            let wrote = peer.stream.write(&self.out[self.out.len() - peer.unsent..]);
+            match server::unless_it_would_block(wrote)? {
+                0 => return Ok(()),
+                wrote => peer.unsent -= wrote,
+            }
         }
         Ok(())
     }
 }
 
-/// Appends the received values, with a comma instead of each newline.
-fn collect(values: &mut Vec<u8>, partial: &mut Vec<u8>, mut rest: &[u8]) {
-    while let Some(end) = memchr::memchr(b'\n', rest) {
-        values.append(partial);
-        values.extend_from_slice(&rest[..end]);
-        values.push(b',');
-        rest = &rest[end + 1..];
+/// Appends the members of the received messages and their values, with a comma after each. They are at fixed places.
+fn collect(map: &mut Vec<u8>, partial: &mut Vec<u8>, bytes: &[u8]) {
+    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+        partial.extend_from_slice(line);
+        let Some(line) = partial.strip_suffix(b"}\n") else { continue };
+        let key = b"\"member\":";
+        let name = memchr::memmem::find(line, key).map_or(0, |at| at + key.len());
+        map.extend_from_slice(&line[name..name + speech::member_name(0).len() + 2]);
+        map.push(b':');
+        map.extend_from_slice(&line[line.len() - speech::VALUE_BYTES..]);
+        map.push(b',');
+        partial.clear();
     }
-    partial.extend_from_slice(rest);
 }

@@ -1,64 +1,26 @@
 //! The measured servers, each in its own process, and the client process that talks to it.
 
-use std::fs::File;
+use std::fs::{File, read_to_string};
 use std::io::{self, BufRead, BufReader, Error, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::speech::{self, FLOOD, Kind, Play};
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
+
+use crate::rows::{Play, Row, Subject};
+use crate::speech::{self, FLOOD};
+use crate::table::{Sample, WARM_UP};
+
+/// The words with which a server prints its address, which follows.
+pub const LISTENING: &str = "listening on ";
 
 /// The limit on the time until a server listens.
-const START_WITHIN: Duration = Duration::from_secs(10);
-
-/// The interval of the clients' signs of life, for servers that require them.
-const PING_EVERY: Duration = Duration::from_secs(4);
-
-/// What a server does for its clients.
-#[derive(Clone, Copy)]
-pub enum Work {
-    /// This number of triggers. Each one fires after a notify of every slave.
-    Fan { slaves: usize, rounds: u64 },
-    /// One trigger that never fires.
-    Flood { slaves: usize },
-    /// A barrier of `members` members, each a client. With arete, `on_slave` members share a slave.
-    Barrier { members: usize, on_slave: usize },
-    /// The same with a client for each member, where the last member is late.
-    Late { members: usize },
-    /// A sync of `members` members.
-    Sync { members: usize },
-}
-
-impl Work {
-    fn members(self) -> usize {
-        match self {
-            Work::Fan { slaves, .. } | Work::Flood { slaves } => slaves,
-            Work::Barrier { members, .. } | Work::Late { members } | Work::Sync { members } => members,
-        }
-    }
-
-    fn connections(self, kind: Kind) -> usize {
-        match self {
-            Work::Barrier { members, on_slave } if kind == Kind::Arete => members / on_slave,
-            _ => self.members(),
-        }
-    }
-
-    fn play(self) -> Play {
-        match self {
-            Work::Fan { .. } => Play::Fan,
-            Work::Flood { .. } => Play::Flood,
-            Work::Barrier { on_slave: 1, .. } => Play::Members,
-            Work::Barrier { .. } => Play::Slaves,
-            Work::Late { .. } => Play::Late,
-            Work::Sync { .. } => Play::Sync,
-        }
-    }
-}
+const START_WITHIN: Duration = Duration::from_secs(20);
 
 /// A process that is killed when this value is dropped.
-struct Process(Child);
+pub struct Process(pub Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -67,212 +29,203 @@ impl Drop for Process {
     }
 }
 
+pub struct Server {
+    pub process: Process,
+    pub address: String,
+    log: PathBuf,
+}
+
+impl Server {
+    /// Starts a server for a row, with a directory of its own.
+    pub fn start(row: &Row, subject: Subject, scratch: &Path) -> io::Result<Server> {
+        let scratch = scratch.join(format!("{}-{subject:?}", row.name));
+        std::fs::create_dir_all(&scratch)?;
+        // Redis does not print its address in a form that a program can read, so it gets a port that was free just now.
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let mut command = match subject {
+            Subject::Limit => Command::new(std::env::current_exe()?),
+            Subject::Redis => Command::new("redis-server"),
+            _ => arete(),
+        };
+        let words = match subject {
+            Subject::Limit => "limit",
+            Subject::Clients => "controller --listen 127.0.0.1:0",
+            Subject::Slaves => "run DIR/speed.json --listen 127.0.0.1:0 --results DIR/results",
+            Subject::Redis => "--bind 127.0.0.1 --appendonly no --tcp-backlog 4096 --maxclients 19000 --save",
+        };
+        command.args(words.split_whitespace().map(|word| word.replace("DIR", &scratch.to_string_lossy())));
+        match subject {
+            Subject::Limit => command.arg(row.name),
+            Subject::Redis => command.args(["", "--port", &free.port().to_string()]),
+            _ => &mut command,
+        };
+        std::fs::write(scratch.join("speed.json"), test_file(row))?;
+        if row.play == Play::Connections {
+            command.env("RUST_LOG", "warn,arete::reactor=debug");
+        }
+        // Both streams are written to a file: an unread pipe would influence the measurement.
+        let log = scratch.join("log");
+        let file = File::create(&log)?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        let mut server = Server { process: Process(command.spawn()?), address: free.to_string(), log };
+        let deadline = Instant::now() + START_WITHIN;
+        loop {
+            if let Some(address) = server.says(LISTENING) {
+                server.address = address;
+                return Ok(server);
+            }
+            if subject == Subject::Redis && TcpStream::connect(free).is_ok() {
+                return Ok(server);
+            }
+            if server.process.0.try_wait()?.is_some() || Instant::now() > deadline {
+                let said = read_to_string(&server.log).unwrap_or_default();
+                return Err(Error::other(format!("{subject:?}: it does not listen: {said}")));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends the server in order. Then it may have more to say.
+    pub fn end(&mut self) -> io::Result<()> {
+        kill_process(Pid::from_child(&self.process.0), Signal::TERM)?;
+        self.process.0.wait().map(|_| ())
+    }
+
+    /// Returns the word that follows these words in the log.
+    pub fn says(&self, words: &str) -> Option<String> {
+        let said = read_to_string(&self.log).ok()?;
+        let (line, _) = said.split_once(words)?.1.split_once('\n')?;
+        Some(line.split_whitespace().next()?.trim_end_matches([',', ';', '.']).to_owned())
+    }
+}
+
+/// Returns whether `ARETE_BENCH_SERVER` runs the controller under callgrind.
+pub fn counts_instructions() -> bool {
+    std::env::var("ARETE_BENCH_SERVER").is_ok_and(|words| words.contains("callgrind"))
+}
+
+/// The program, or the words of `ARETE_BENCH_SERVER`.
+pub fn arete() -> Command {
+    let words = std::env::var("ARETE_BENCH_SERVER").unwrap_or_else(|_| env!("CARGO_BIN_EXE_arete").to_owned());
+    let mut words = words.split_whitespace();
+    let mut command = Command::new(words.next().unwrap_or_default());
+    command.args(words);
+    command
+}
+
+/// A run in which every slave waits for a poke.
+fn test_file(row: &Row) -> String {
+    let names = match row.play {
+        Play::Trigger => {
+            (1..=row.size.2 + WARM_UP).map(|round| (speech::trigger(round), row.members() as u64)).collect()
+        }
+        Play::Notify(_) => vec![(FLOOD.to_owned(), arete::testfile::TRIGGER_MAX)],
+        _ => Vec::new(),
+    };
+    let last = speech::member_name(row.connections().max(1) - 1);
+    serde_json::json!({
+        "name": "speed",
+        "end": {"duration": "1h"},
+        "triggers": names.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+        "schedules": {"idle": [{"name": "never", "poke": true, "shell": "true"}]},
+        "slaves": {(format!("slave[00001-{}]", &last["slave".len()..])): ["idle"]},
+    })
+    .to_string()
+}
+
 /// A server and its client process.
 pub struct Pair {
-    pub kind: Kind,
-    /// The memory of the server for each connection, in bytes.
-    pub memory: Option<u64>,
-    client: Process,
+    pub server: Server,
+    /// The resident memory of the server for each connection, in bytes.
+    pub memory: f64,
+    /// The time for the connections.
+    pub connected: f64,
     commands: ChildStdin,
     answers: BufReader<ChildStdout>,
-    pinged: Instant,
-    _server: Process,
+    _client: Process,
 }
 
 impl Pair {
     /// Starts both, and makes all connections.
-    pub fn start(kind: Kind, work: Work, scratch: &Path) -> io::Result<Pair> {
-        let log = scratch.join(format!("{}.log", kind.name()));
-        let (server, address) = start_server(kind, work, scratch, &log)
-            .map_err(|error| Error::other(format!("{error}; it said: {}", tail(&log))))?;
-        let before = resident(&server.0);
-        let connections = work.connections(kind);
+    pub fn start(row: &Row, subject: Subject, scratch: &Path) -> io::Result<Pair> {
+        let server = Server::start(row, subject, scratch)?;
+        let pid = server.process.0.id();
+        let before = resident(pid)?;
         let mut client = Command::new(std::env::current_exe()?)
-            .args(["client", kind.name(), &address.to_string(), &connections.to_string()])
-            .args([&work.members().to_string(), work.play().name()])
+            .args(["client", row.name, &format!("{subject:?}"), &server.address, &pid.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .map(Process)?;
         let commands = client.0.stdin.take().expect("the client's input is a pipe");
         let answers = BufReader::new(client.0.stdout.take().expect("the client's output is a pipe"));
-        let mut pair = Pair { kind, memory: None, client, commands, answers, pinged: Instant::now(), _server: server };
-        pair.answer().map_err(|error| Error::other(format!("{error}; the server said: {}", tail(&log))))?;
-        let after = resident(&pair._server.0);
-        pair.memory = before.zip(after).map(|(before, after)| after.saturating_sub(before) / connections as u64);
+        let mut pair = Pair { server, memory: 0.0, connected: 0.0, commands, answers, _client: client };
+        pair.connected = pair.answer()?.time;
+        pair.memory = (resident(pid)? - before) / row.connections() as f64;
         Ok(pair)
     }
 
-    /// Sends the signs of life of the slaves or the clients, if they are due.
-    pub fn ping(&mut self) -> io::Result<()> {
-        if self.kind == Kind::Arete && self.pinged.elapsed() >= PING_EVERY {
-            self.ask("ping")?;
-            self.pinged = Instant::now();
-        }
-        Ok(())
-    }
-
-    /// The peak memory of the server, in bytes.
-    pub fn peak(&self) -> Option<u64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", self._server.0.id())).ok()?;
-        kilobytes(&text, "VmHWM:")
-    }
-
-    /// One trigger, barrier or sync. Returns the time from the last notify, arrival or value until the first and the
-    /// last connection had the answer.
-    pub fn round(&mut self, round: u64) -> io::Result<[Duration; 2]> {
-        self.ping()?;
-        let answer = self.ask(&format!("round {round}"))?;
-        Ok(numbers(&answer)?.map(Duration::from_nanos))
-    }
-
-    /// Sends notifies for `time`. Returns how many were answered in a second.
-    pub fn flood(&mut self, time: Duration) -> io::Result<f64> {
-        let answer = self.ask(&format!("flood {}", time.as_millis()))?;
-        let [count, nanos] = numbers(&answer)?;
-        Ok(count as f64 / Duration::from_nanos(nanos).as_secs_f64())
-    }
-
-    fn ask(&mut self, command: &str) -> io::Result<String> {
-        writeln!(self.commands, "{command}")?;
+    pub fn ask(&mut self, play: &str, round: u64) -> io::Result<Sample> {
+        writeln!(self.commands, "{play} {round}")?;
         self.answer()
     }
 
-    fn answer(&mut self) -> io::Result<String> {
+    fn answer(&mut self) -> io::Result<Sample> {
         let mut line = String::new();
-        if self.answers.read_line(&mut line)? == 0 {
-            let status = self.client.0.wait()?;
-            return Err(Error::other(format!("the client of {} gave up: {status}", self.kind.name())));
+        self.answers.read_line(&mut line)?;
+        let figures: Vec<f64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        match figures[..] {
+            [time, cpu, count] => Ok(Sample { time, cpu, count }),
+            _ => Err(Error::other("the client gave up")),
         }
-        Ok(line)
+    }
+
+    /// Tells callgrind to count from now on.
+    pub fn count_instructions(&self) -> io::Result<()> {
+        let pid = self.server.process.0.id().to_string();
+        Command::new("callgrind_control").args(["--zero", &pid]).stdout(Stdio::null()).status().map(|_| ())
     }
 }
 
-fn numbers(answer: &str) -> io::Result<[u64; 2]> {
-    let words: Vec<u64> = answer.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    words.try_into().map_err(|_| Error::other(format!("no figures: {answer:?}")))
+/// The processor time of a process with one thread, in seconds.
+pub fn cpu(process: u32) -> io::Result<f64> {
+    let text = read_to_string(format!("/proc/{process}/schedstat"))?;
+    let nanos: Option<f64> = text.split_whitespace().next().and_then(|word| word.parse().ok());
+    nanos.map(|nanos| nanos / 1e9).ok_or_else(|| Error::other("no processor time in /proc"))
 }
 
-fn start_server(kind: Kind, work: Work, scratch: &Path, log: &Path) -> io::Result<(Process, SocketAddr)> {
-    let mut command = match kind {
-        Kind::Limit => limit(work)?,
-        Kind::Arete => arete(work, scratch)?,
-        Kind::Redis => return redis(work, log),
-    };
-    let mut server = Process(quiet(&mut command, log)?.spawn()?);
-    let address = wait_for(&mut server, || said_address(log))?;
-    Ok((server, address))
+/// Returns 0 if a read or a write would block.
+pub fn unless_it_would_block(done: io::Result<usize>) -> io::Result<usize> {
+    done.or_else(|error| if error.kind() == io::ErrorKind::WouldBlock { Ok(0) } else { Err(error) })
 }
 
-/// Both streams are written to the log, which is a file: an unread pipe would influence the measurement.
-fn quiet<'a>(command: &'a mut Command, log: &Path) -> io::Result<&'a mut Command> {
-    let log = File::create(log)?;
-    Ok(command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log))
-}
-
-fn limit(work: Work) -> io::Result<Command> {
-    let goal = match work {
-        Work::Flood { .. } => u64::MAX,
-        _ => work.members() as u64,
-    };
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["limit", &goal.to_string(), work.play().name()]);
-    Ok(command)
-}
-
-/// The real controller: a bare one for clients, or a run in which every slave waits for a poke.
-fn arete(work: Work, scratch: &Path) -> io::Result<Command> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_arete"));
-    if !work.play().is_run() {
-        command.args(["controller", "--listen", "127.0.0.1:0"]);
-        return Ok(command);
-    }
-    let test = scratch.join("speed.json");
-    std::fs::write(&test, test_file(work))?;
-    let results = scratch.join("results");
-    if results.exists() {
-        std::fs::remove_dir_all(&results)?;
-    }
-    command.arg("run").arg(test).args(["--listen", "127.0.0.1:0", "--results"]).arg(results);
-    Ok(command)
-}
-
-fn test_file(work: Work) -> String {
-    let triggers: Vec<String> = match work {
-        Work::Fan { slaves, rounds } => {
-            (0..=rounds).map(|round| format!("\"{}\": {slaves}", speech::trigger_name(round))).collect()
+/// Waits until a process waits, and has not run for a moment: everything that was sent to it has been processed.
+pub fn wait_until_idle(process: u32) -> io::Result<()> {
+    let mut before = 0.0;
+    loop {
+        let status = read_to_string(format!("/proc/{process}/stat"))?;
+        let waits = status.rsplit(')').next().is_some_and(|rest| rest.starts_with(" S"));
+        let now = cpu(process)?;
+        if waits && now == before {
+            return Ok(());
         }
-        Work::Barrier { .. } | Work::Late { .. } | Work::Sync { .. } => Vec::new(),
-        Work::Flood { .. } => vec![format!("\"{FLOOD}\": {}", arete::testfile::TRIGGER_MAX)],
-    };
-    let last = speech::slave_name(work.connections(Kind::Arete) - 1);
-    let numbers = &last["slave".len()..];
-    format!(
-        r#"{{
-  "name": "speed",
-  "end": {{ "duration": "1h" }},
-  "triggers": {{ {} }},
-  "schedules": {{ "idle": [{{ "name": "never", "poke": true, "shell": "true" }}] }},
-  "slaves": {{ "slave[00001-{numbers}]": ["idle"] }}
-}}
-"#,
-        triggers.join(", ")
-    )
-}
-
-/// Redis does not print its address in a form that a program can read, so it gets a port that was free just now.
-fn redis(work: Work, log: &Path) -> io::Result<(Process, SocketAddr)> {
-    let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-    let mut command = Command::new("redis-server");
-    command.args(["--port", &address.port().to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-    command.args(["--maxclients", &(work.members() + 10).to_string(), "--tcp-backlog", "4096"]);
-    let mut server = Process(quiet(&mut command, log)?.spawn()?);
-    wait_for(&mut server, || TcpStream::connect(address).ok())?;
-    Ok((server, address))
-}
-
-/// Returns whether Redis can be started on this machine.
-pub fn redis_is_installed() -> bool {
-    let asked = Command::new("redis-server").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    asked.is_ok_and(|status| status.success())
-}
-
-fn wait_for<T>(server: &mut Process, mut ready: impl FnMut() -> Option<T>) -> io::Result<T> {
-    let deadline = Instant::now() + START_WITHIN;
-    while Instant::now() < deadline {
-        if let Some(found) = ready() {
-            return Ok(found);
-        }
-        if let Some(status) = server.0.try_wait()? {
-            return Err(Error::other(format!("it ended before it listened, {status}")));
-        }
-        std::thread::sleep(Duration::from_millis(5));
+        before = now;
+        std::thread::sleep(Duration::from_micros(50));
     }
-    Err(Error::other(format!("it does not listen after {} s", START_WITHIN.as_secs())))
-}
-
-fn said_address(log: &Path) -> Option<SocketAddr> {
-    let said = std::fs::read_to_string(log).ok()?;
-    let (_, rest) = said.split_once(speech::LISTENING)?;
-    let (line, _) = rest.split_once('\n')?;
-    line.split_whitespace().next()?.trim_end_matches([',', ';', '.']).parse().ok()
-}
-
-fn tail(log: &Path) -> String {
-    let said = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = said.lines().collect();
-    lines[lines.len().saturating_sub(5)..].join(" / ")
 }
 
 /// The resident memory of a process in bytes, exactly. The figure in `status` differs by some pages.
-fn resident(process: &Child) -> Option<u64> {
-    let path: PathBuf = format!("/proc/{}/smaps_rollup", process.id()).into();
-    let text = std::fs::read_to_string(path).ok()?;
-    kilobytes(&text, "Rss:")
+fn resident(process: u32) -> io::Result<f64> {
+    let text = read_to_string(format!("/proc/{process}/smaps_rollup"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
+    let kilobytes: Option<f64> = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+    kilobytes.map(|it| it * 1024.0).ok_or_else(|| Error::other("no memory in /proc"))
 }
 
-/// A figure from /proc, in bytes.
-fn kilobytes(text: &str, key: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+/// Raises this process's limit on open files to the most that the system allows.
+pub fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // If the system refuses, connections beyond the limit fail with an error.
+    let _ = setrlimit(Resource::Nofile, limit);
 }

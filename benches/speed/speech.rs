@@ -1,356 +1,228 @@
-//! The lines that the slaves and the members of the bench send to each server, and the lines that they wait for.
+//! The messages that the members of the bench send to each server, and those that they wait for.
 
-use arete::session;
-use arete::wire::rendezvous::{self, Alive, Arrive, Give, Heard, Party};
-use arete::wire::room::Join;
-use arete::wire::{Hello, Message, Noted, Notify, Ping, RawJson, Ready, Triggered};
+use std::borrow::Cow;
+use std::marker::PhantomData;
 
 use arete::machine::Time;
+use arete::session::VERSION;
+use arete::wire::rendezvous::{Alive, Arrive, Check, Give, Heard, Map, OutcomeKind, Party, RoundVerdict};
+use arete::wire::room::{Create, Join, Watch};
+use arete::wire::{Hello, Message, Noted, Notify, PROTOCOL, Ping, RawJson, Ready, Triggered, Welcome};
 
-/// The words with which a server prints its address, which follows.
-pub const LISTENING: &str = "listening on ";
+use crate::rows::{Play, Row, Subject};
 
-/// The greeting of the limit for each connection.
-pub const LIMIT_WELCOME: &[u8] = b"welcome\n";
-
-/// The run's id in the limit's lines, as long as a real one.
-const LIMIT_RUN: &str = "fanout-20260101T000000Z";
-
-/// The trigger of the throughput rows.
-pub const FLOOD: &str = "flood";
-
-/// The bare controller's room, the barrier and the session, with arete.
-const ROOM: &str = "bench";
-const BARRIER: &str = "server-up";
+/// The room, as long as the id of a run.
+const ROOM: &str = "speed-20260101T000000Z";
 const SESSION: &str = "addresses";
+
+/// The trigger of the rows of notifies.
+pub const FLOOD: &str = "flood";
 
 /// The length of a member's value in a sync, in bytes of JSON.
 pub const VALUE_BYTES: usize = 1024;
 
-/// The Redis channel and the key of the throughput row.
+/// The members that meet in the row of connections. More than 10,000 cannot meet at one barrier.
+const GROUP: usize = 1_000;
+
+/// The channel of Redis.
 const CHANNEL: &str = "bench";
-const REDIS_KEY: &str = "flood";
+
+/// What every arrival adds to the counter in Redis. So the last count differs from the number of subscribers, which Redis
+/// also returns.
+const STEP: usize = 3;
 
 /// The space for the count in an answer of the limit, in digits. JSON allows spaces before a number.
 const COUNT_DIGITS: usize = 20;
 
-/// The kinds of servers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Arete,
-    Limit,
-    Redis,
-}
+pub const MAP: &[u8] = b"{\"type\":\"map\"";
+pub const MAP_END: &[u8] = b"}}\n";
 
-impl Kind {
-    pub const ALL: [Kind; 3] = [Kind::Limit, Kind::Arete, Kind::Redis];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Arete => "arete",
-            Kind::Limit => "limit",
-            Kind::Redis => "redis",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-}
-
-/// What the client plays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Play {
-    /// Slaves that all hear of a trigger.
-    Fan,
-    /// Slaves that notify a trigger that never fires.
-    Flood,
-    /// Members of a barrier, each a client.
-    Members,
-    /// The same, but the last member is so late that the controller asks the others for signs of life.
-    Late,
-    /// Members of a barrier, many of them on one slave.
-    Slaves,
-    /// Members of a sync, each a client.
-    Sync,
-}
-
-impl Play {
-    const ALL: [Play; 6] = [Play::Fan, Play::Flood, Play::Members, Play::Late, Play::Slaves, Play::Sync];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Play::Fan => "fan",
-            Play::Flood => "flood",
-            Play::Members => "members",
-            Play::Late => "late",
-            Play::Slaves => "slaves",
-            Play::Sync => "sync",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Play> {
-        Play::ALL.into_iter().find(|play| play.name() == name)
-    }
-
-    /// Returns whether it needs a run instead of a bare controller.
-    pub fn is_run(self) -> bool {
-        matches!(self, Play::Fan | Play::Flood | Play::Slaves)
-    }
-}
-
-/// The lines for one server and, with arete, one run.
+/// The words of one member of a row, or of the limit.
 pub struct Speech {
-    pub kind: Kind,
+    pub row: &'static Row,
+    pub subject: Subject,
+    /// The row of connections plays several.
     pub play: Play,
-    /// The number of members on each connection.
-    pub members: usize,
-    pub run: String,
+    pub room: String,
 }
 
 impl Speech {
-    pub fn new(kind: Kind, play: Play, members: usize) -> Speech {
-        let run = if kind == Kind::Arete && !play.is_run() { ROOM } else { LIMIT_RUN };
-        Speech { kind, play, members, run: run.to_owned() }
+    pub fn new(row: &'static Row, subject: Subject) -> Speech {
+        Speech { row, subject, play: row.play, room: ROOM.to_owned() }
     }
 
-    /// The first line of connection `index`. Empty if the server speaks first.
     pub fn greeting(&self, index: usize) -> Vec<u8> {
-        match self.kind {
-            Kind::Limit => Vec::new(),
-            Kind::Redis => match self.play {
-                Play::Fan => redis_command(&["SUBSCRIBE", CHANNEL]),
-                Play::Flood => redis_command(&["PING"]),
-                // With version 3 of its protocol a subscriber can send other commands.
-                _ => [&["HELLO", "3"][..], &["SUBSCRIBE", CHANNEL], &["PING"]].map(redis_command).concat(),
-            },
-            Kind::Arete if !self.play.is_run() => line(&Join {
-                protocol: arete::wire::PROTOCOL,
-                version: session::VERSION.into(),
-                incarnation: format!("bench-{index}").into(),
-                room: (&*self.run).into(),
-                member: Some(slave_name(index).into()),
-            }),
-            Kind::Arete => line(&Hello {
-                protocol: arete::wire::PROTOCOL,
-                version: session::VERSION.into(),
-                name: slave_name(index).into(),
-                incarnation: format!("bench-{index}").into(),
-                ..Hello::default()
-            }),
+        let incarnation = format!("bench-{index}").into();
+        let name = member_name(index);
+        match self.subject {
+            // With version 3 of its protocol a subscriber can send other commands.
+            Subject::Redis => [&["HELLO", "3"][..], &["SUBSCRIBE", CHANNEL], &["PING"]].map(redis).concat(),
+            Subject::Slaves => {
+                let (protocol, version, name) = (PROTOCOL, VERSION.into(), name.into());
+                line(&Hello { protocol, version, name, incarnation, ..Hello::default() })
+            }
+            Subject::Clients | Subject::Limit => {
+                let (room, member) = ((&*self.room).into(), Some(name.into()));
+                line(&Join { protocol: PROTOCOL, version: VERSION.into(), incarnation, room, member })
+            }
         }
     }
 
-    /// The notify that counts a round's trigger down. With Redis, the command that publishes it.
-    pub fn notify(&self, round: u64) -> Vec<u8> {
-        match self.kind {
-            Kind::Redis => redis_command(&["PUBLISH", CHANNEL, &self.payload(round)]),
-            _ => line(&Notify { room: (&*self.run).into(), trigger: trigger_name(round).into(), count: 1, data: None }),
-        }
-    }
-
-    /// The beginning of the answers to a round's notifies.
-    pub fn answer(&self, round: u64) -> Vec<u8> {
-        match self.kind {
-            Kind::Arete => self.answer_to(&trigger_name(round)),
-            Kind::Limit => limit_answer_start(),
-            Kind::Redis => b":".to_vec(),
-        }
-    }
-
-    /// The line that reports that a round's trigger has fired, without its newline.
-    pub fn triggered(&self, round: u64) -> Vec<u8> {
-        match self.kind {
-            Kind::Arete => self.payload(round).into_bytes(),
-            Kind::Limit => limit_triggered().strip_suffix(b"\n").expect("a line ends").to_vec(),
-            Kind::Redis => (self.payload(round) + "\r").into_bytes(),
-        }
-    }
-
-    /// The beginning of the answers in the throughput rows. The count follows.
-    pub fn flood_answer(&self) -> Vec<u8> {
-        match self.kind {
-            Kind::Arete => self.answer_to(FLOOD),
-            Kind::Limit => limit_answer_start(),
-            Kind::Redis => b":".to_vec(),
-        }
-    }
-
-    /// The parts of a notify before and after the count, in the throughput rows.
-    pub fn flood_parts(&self) -> (Vec<u8>, &'static [u8]) {
-        let whole = line(&Notify { room: (&*self.run).into(), trigger: FLOOD.into(), count: 0, data: None });
-        (whole[..whole.len() - b"0}\n".len()].to_vec(), b"}\n")
-    }
-
-    /// The arrival of member `nr` on connection `index`. `party` is the number of members that meet.
-    pub fn arrive(&self, round: u64, index: usize, nr: usize, party: usize) -> Vec<u8> {
-        line(&Arrive {
-            room: (&*self.run).into(),
-            barrier: BARRIER.into(),
-            id: self.arrival(round, nr),
-            member: self.member(index, nr).into(),
-            party: Some(Party::Count(party as u32)),
-            timeout: None,
-            fresh: None,
-            abort: None,
-            harmonize: false,
-        })
-    }
-
-    /// The id of the arrival of a connection's member `nr`.
-    pub fn arrival(&self, round: u64, nr: usize) -> u64 {
-        (round - 1) * self.members as u64 + nr as u64 + 1
-    }
-
-    fn member(&self, index: usize, nr: usize) -> String {
-        match self.play {
-            Play::Slaves => format!("{}#{nr}", slave_name(index)),
-            _ => slave_name(index),
-        }
-    }
-
-    /// The line with which the member of connection `index` gives its value.
-    pub fn give(&self, round: u64, index: usize, party: usize, value: &str) -> Vec<u8> {
-        let value: &serde_json::value::RawValue = serde_json::from_str(value).expect("a value is JSON");
-        line(&Give {
-            room: (&*self.run).into(),
-            session: SESSION.into(),
-            id: round,
-            member: slave_name(index).into(),
-            party: Some(Party::Count(party as u32)),
-            timeout: None,
-            all_alive: false,
-            value: RawJson { json: value },
-        })
-    }
-
-    /// The line that confirms the verdicts of a round on one connection.
-    pub fn heard(&self, round: u64) -> Vec<u8> {
-        let ids = (0..self.members).map(|nr| self.arrival(round, nr)).collect();
-        line(&Heard { room: (&*self.run).into(), ids })
-    }
-
-    /// The end of the verdict for a connection with one member: the member is released, and its arrival.
-    pub fn released(&self, round: u64) -> Vec<u8> {
-        match self.kind {
-            Kind::Arete => format!(",\"verdict\":\"released\",\"ids\":[{round}]}}").into_bytes(),
-            Kind::Limit => limit_release().trim_ascii_end().to_vec(),
-            Kind::Redis => (redis_release(round) + "\r").into_bytes(),
-        }
+    /// The beginning of the answer to the greeting.
+    pub fn welcome(&self) -> &'static [u8] {
+        if self.subject == Subject::Redis { b"+PONG" } else { b"{\"type\":\"welcome\"" }
     }
 
     pub fn ready(&self) -> Vec<u8> {
-        line(&Ready { run: (&*self.run).into() })
+        line(&Ready { run: (&*self.room).into() })
     }
 
-    fn answer_to(&self, trigger: &str) -> Vec<u8> {
-        let noted =
-            line(&Noted { room: (&*self.run).into(), trigger: trigger.into(), count: 0, left: 0, in_time: None });
-        up_to_count(&noted)
+    /// What member `nr` of connection `index` sends in a round.
+    pub fn enter(&self, round: u64, index: usize, nr: usize) -> Vec<u8> {
+        let room = (&*self.room).into();
+        let party = if self.row.play == Play::Connections { GROUP } else { self.row.members() };
+        let party = Some(Party::Count(party as u32));
+        let name = member_name(index);
+        let member: Cow<str> = if self.row.size.1 > 1 { format!("{name}#{nr:03}") } else { name }.into();
+        let id = self.id(round, nr);
+        match (self.subject, self.play) {
+            (Subject::Redis, play) => {
+                let count = redis(&["INCRBY", &format!("count{round}"), &STEP.to_string()]);
+                let give = || redis(&["HSET", &format!("map{round}"), &member, &value(index)]);
+                if play == Play::Sync { [give(), count].concat() } else { count }
+            }
+            (_, Play::Trigger) => line(&Notify { room, trigger: trigger(round).into(), count: 1, data: None }),
+            (_, Play::Sync) => {
+                let (value, session) = (value(index), SESSION.into());
+                let value = RawJson { json: serde_json::from_str(&value).expect("a value is JSON") };
+                line(&Give { room, session, id, member, party, timeout: None, all_alive: false, value })
+            }
+            _ => {
+                let (barrier, timeout, fresh, abort) = (format!("b{}", index / GROUP), None, None, None);
+                let barrier = if self.row.play == Play::Connections { barrier.into() } else { "server-up".into() };
+                line(&Arrive { room, barrier, id, member, party, timeout, fresh, abort, harmonize: false })
+            }
+        }
     }
 
-    /// The fired trigger as a slave receives it, and as Redis's subscribers receive it.
+    /// The id of an arrival.
+    fn id(&self, round: u64, nr: usize) -> u64 {
+        (round - 1) * self.row.size.1 as u64 + nr as u64 + 1
+    }
+
+    /// The beginning and the end of the line that ends a round for a connection.
+    pub fn release(&self, round: u64) -> (&'static [u8], Vec<u8>) {
+        if self.subject == Subject::Redis {
+            return (b"00", Vec::new());
+        }
+        let mut whole = self.release_line(round);
+        whole.truncate(whole.len() - 1);
+        if self.play == Play::Trigger {
+            return (b"{\"type\":\"triggered\"", whole);
+        }
+        let at = memchr::memmem::find(&whole, b"\"verdict\":\"rel").expect("a verdict has a verdict");
+        (b"{\"type\":\"verdict\"", whole.split_off(at))
+    }
+
+    /// That line, as the limit writes it.
+    pub fn release_line(&self, round: u64) -> Vec<u8> {
+        let room = (&*self.room).into();
+        if self.play == Play::Trigger {
+            return line(&Triggered { room, trigger: trigger(round).into(), notes: None });
+        }
+        let ids = (0..self.row.size.1).map(|nr| self.id(round, nr)).collect();
+        let (who, reason, at) = (Vec::new(), "".into(), None);
+        line(&RoundVerdict { room, round, verdict: OutcomeKind::Released, who, reason, at, ids })
+    }
+
+    /// What Redis publishes, as long as a verdict.
     fn payload(&self, round: u64) -> String {
-        let whole = line(&Triggered { room: (&*self.run).into(), trigger: trigger_name(round).into(), notes: None });
-        String::from_utf8(whole).expect("JSON is UTF-8").trim_end().to_owned()
+        format!("{round:0>width$}", width = self.release_line(round).len())
+    }
+
+    /// The lines that a connection answers in a round, by their beginnings, and the answers.
+    pub fn replies(&self, round: u64) -> Vec<(Vec<u8>, Vec<u8>)> {
+        if self.subject != Subject::Redis {
+            return vec![(
+                line(&Check { lifetime: PhantomData })[..15].to_vec(),
+                line(&Alive { lifetime: PhantomData }),
+            )];
+        }
+        let payload = self.payload(round);
+        let all = format!(":{}\r", STEP * self.row.members()).into_bytes();
+        let mut replies = vec![(all, redis(&["PUBLISH", CHANNEL, &payload]))];
+        if self.play == Play::Sync {
+            replies.push((payload.into_bytes(), redis(&["HGETALL", &format!("map{round}")])));
+        }
+        replies
+    }
+
+    /// What every connection sends after a round: it confirms its verdicts.
+    pub fn heard(&self, round: u64) -> Option<Vec<u8>> {
+        let ids = (0..self.row.size.1).map(|nr| self.id(round, nr)).collect();
+        let has_verdict = self.subject != Subject::Redis && self.play != Play::Trigger;
+        has_verdict.then(|| line(&Heard { room: (&*self.room).into(), ids }))
+    }
+
+    /// The parts of a notify before and after the count, and the beginning of its answer, in the rows of notifies.
+    pub fn flood(&self) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+        if self.subject == Subject::Redis {
+            return (redis(&["DECR", FLOOD]), Vec::new(), b":".to_vec());
+        }
+        let notify = line(&Notify { room: (&*self.room).into(), trigger: FLOOD.into(), count: 0, data: None });
+        let mut noted = self.noted();
+        noted.truncate(noted.len() - COUNT_DIGITS - NOTED_END.len());
+        (notify[..notify.len() - 3].to_vec(), b"}\n".to_vec(), noted)
+    }
+
+    /// The limit's answer to notifies, with space for [`put_count`].
+    pub fn noted(&self) -> Vec<u8> {
+        let (room, trigger) = ((&*self.room).into(), FLOOD.into());
+        let mut noted = line(&Noted { room, trigger, count: 0, left: 1_000_000, in_time: None });
+        noted.truncate(noted.len() - NOTED_END.len() - 1);
+        noted.extend_from_slice(&[b' '; COUNT_DIGITS]);
+        noted.extend_from_slice(NOTED_END);
+        noted
+    }
+
+    /// The beginning of a map.
+    pub fn map_start(&self, round: u64) -> Vec<u8> {
+        let map = RawJson { json: serde_json::from_str("{}").expect("an empty map is JSON") };
+        let mut map = line(&Map { room: (&*self.room).into(), session: SESSION.into(), round, map });
+        map.truncate(map.len() - MAP_END.len());
+        map
+    }
+
+    /// What creates the trigger of a round, and what waits for it.
+    pub fn watch(&self, round: u64) -> [Vec<u8>; 2] {
+        let (room, trigger, count) = (&*self.room, trigger(round), self.row.members() as u64);
+        let create = line(&Create { room: room.into(), trigger: (&*trigger).into(), count });
+        [create, line(&Watch { room: room.into(), trigger: trigger.into() })]
     }
 }
 
-pub fn trigger_name(round: u64) -> String {
-    format!("t{round}")
-}
-
-pub fn slave_name(index: usize) -> String {
-    format!("slave{:05}", index + 1)
-}
-
-pub fn ping(micros: u64) -> Vec<u8> {
-    line(&Ping { time: Time::from_micros(micros), measured: None, lifetime: std::marker::PhantomData })
-}
-
-/// The limit's answer to notifies, with space for [`put_count`].
-pub fn limit_answer() -> Vec<u8> {
-    let mut answer = limit_answer_start();
-    answer.extend_from_slice(&[b' '; COUNT_DIGITS]);
-    answer.extend_from_slice(b",\"left\":1000000}\n");
-    answer
-}
-
-fn limit_answer_start() -> Vec<u8> {
-    Speech::new(Kind::Limit, Play::Fan, 1).answer_to(FLOOD)
-}
-
-pub fn limit_triggered() -> Vec<u8> {
-    line(&Triggered { room: LIMIT_RUN.into(), trigger: FLOOD.into(), notes: None })
-}
-
-/// The line that asks a member of the limit's late barrier whether it is alive.
-pub fn limit_check() -> Vec<u8> {
-    line(&rendezvous::Check { lifetime: std::marker::PhantomData })
-}
-
-/// The line that releases a member of the limit's barrier, as long as a real verdict.
-pub fn limit_release() -> Vec<u8> {
-    line(&rendezvous::RoundVerdict {
-        room: ROOM.into(),
-        round: 1,
-        verdict: rendezvous::OutcomeKind::Released,
-        who: Vec::new(),
-        reason: "".into(),
-        at: None,
-        ids: vec![1],
-    })
-}
-
-/// The beginning of the line with a sync's map, for the limit and for arete. The members of the map follow.
-pub fn map_start() -> Vec<u8> {
-    let map: &serde_json::value::RawValue = serde_json::from_str("{}").expect("an empty map is JSON");
-    let whole =
-        line(&rendezvous::Map { room: ROOM.into(), session: SESSION.into(), round: 1, map: RawJson { json: map } });
-    whole[..whole.len() - MAP_END.len()].to_vec()
-}
-
-/// The end of that line.
-pub const MAP_END: &[u8] = b"}}\n";
-
-/// The message to a Redis subscriber when a round is released, as long as a real verdict.
-pub fn redis_release(round: u64) -> String {
-    format!("{:0>1$}", round, limit_release().len() - 1)
-}
-
-/// The Redis commands of a round: of a member that arrives, and of the last one.
-pub fn redis_arrive(round: u64) -> Vec<u8> {
-    redis_command(&["INCR", &format!("count{round}")])
-}
-
-pub fn redis_publish(round: u64) -> Vec<u8> {
-    redis_command(&["PUBLISH", CHANNEL, &redis_release(round)])
-}
-
-pub fn redis_give(round: u64, index: usize, value: &str) -> Vec<u8> {
-    redis_command(&["HSET", &format!("map{round}"), &slave_name(index), value])
-}
-
-pub fn redis_take(round: u64) -> Vec<u8> {
-    redis_command(&["HGETALL", &format!("map{round}")])
-}
-
-pub fn redis_forget(round: u64) -> Vec<u8> {
-    redis_command(&["DEL", &format!("count{round}"), &format!("map{round}")])
-}
-
-pub fn alive() -> Vec<u8> {
-    line(&Alive { lifetime: std::marker::PhantomData })
-}
+/// The end of the limit's answer to notifies.
+const NOTED_END: &[u8] = b",\"left\":1000000}\n";
 
 /// Writes the count into the limit's answer.
-pub fn put_count(answer: &mut [u8], mut count: u64) {
-    let mut at = answer.len() - b",\"left\":1000000}\n".len();
+pub fn put_count(noted: &mut [u8], count: u64) {
+    let at = noted.len() - NOTED_END.len();
     // The previous count may be of another connection, and longer.
-    answer[at - COUNT_DIGITS..at].fill(b' ');
-    loop {
-        at -= 1;
-        answer[at] = b'0' + (count % 10) as u8;
+    noted[at - COUNT_DIGITS..at].fill(b' ');
+    digits(count, &mut noted[at - COUNT_DIGITS..at]);
+}
+
+/// Appends a number in decimal.
+pub fn push_count(text: &mut Vec<u8>, count: u64) {
+    let mut space = [b' '; COUNT_DIGITS];
+    digits(count, &mut space);
+    text.extend_from_slice(space.trim_ascii_start());
+}
+
+/// Writes a number to the end of `space`, many times faster than `format!`.
+fn digits(mut count: u64, space: &mut [u8]) {
+    for digit in space.iter_mut().rev() {
+        *digit = b'0' + (count % 10) as u8;
         count /= 10;
         if count == 0 {
             return;
@@ -358,56 +230,38 @@ pub fn put_count(answer: &mut [u8], mut count: u64) {
     }
 }
 
-/// Appends a number in decimal.
-pub fn push_count(text: &mut Vec<u8>, mut count: u64) {
-    let mut digits = [0; COUNT_DIGITS];
-    let mut at = COUNT_DIGITS;
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (count % 10) as u8;
-        count /= 10;
-        if count == 0 {
-            break;
-        }
-    }
-    text.extend_from_slice(&digits[at..]);
+pub fn trigger(round: u64) -> String {
+    format!("t{round}")
 }
 
-/// Reads the number at the beginning of `text`, and skips spaces before it.
-pub fn read_count(text: &[u8]) -> u64 {
-    let digits = text.trim_ascii_start().iter().take_while(|byte| byte.is_ascii_digit());
-    digits.fold(0, |count, digit| count * 10 + u64::from(digit - b'0'))
+pub fn member_name(index: usize) -> String {
+    format!("slave{:05}", index + 1)
 }
 
-pub fn redis_command(words: &[&str]) -> Vec<u8> {
-    let mut command = format!("*{}\r\n", words.len());
-    for word in words {
-        command += &format!("${}\r\n{word}\r\n", word.len());
-    }
-    command.into_bytes()
+/// The value of one member, as JSON. It is different for each member.
+fn value(index: usize) -> String {
+    format!("\"{:x<width$}\"", member_name(index), width = VALUE_BYTES - "\"\"".len())
 }
 
-pub fn redis_decrement() -> Vec<u8> {
-    redis_command(&["DECR", REDIS_KEY])
+pub fn ping() -> Vec<u8> {
+    line(&Ping { time: Time::from_micros(1), measured: None, lifetime: PhantomData })
 }
 
-/// Raises this process's limit on open files to the most that the system allows.
-pub fn raise_file_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // If the system refuses, connections beyond the limit fail with an error.
-    let _ = setrlimit(Resource::Nofile, limit);
+pub fn welcome() -> Vec<u8> {
+    line(&Welcome { protocol: PROTOCOL, version: VERSION.into(), run: None, recorded: 0, leave: false })
+}
+
+pub fn check() -> Vec<u8> {
+    line(&Check { lifetime: PhantomData })
+}
+
+fn redis(words: &[&str]) -> Vec<u8> {
+    let words_of: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+    format!("*{}\r\n{words_of}", words.len()).into_bytes()
 }
 
 fn line(message: &impl Message) -> Vec<u8> {
     let mut line = Vec::new();
     message.write_to(&mut line);
     line
-}
-
-fn up_to_count(noted: &[u8]) -> Vec<u8> {
-    let key = b"\"count\":";
-    let at = noted.windows(key.len()).position(|window| window == key).expect("an answer has a count");
-    noted[..at + key.len()].to_vec()
 }

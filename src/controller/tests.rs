@@ -17,7 +17,6 @@ mod resume;
 mod rewrite;
 mod strangers;
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -26,13 +25,12 @@ use crate::controller::config::Config;
 use crate::controller::Controller;
 
 use crate::controller::ledger;
-use crate::machine::{ConnId, Effect, Input, ListenerId, Machine, Outbox, Peer, Time};
+use crate::machine::stage::{LOCAL, Stage, Surroundings};
+use crate::machine::{ConnId, Effect, Input, ListenerId, Peer, Time};
 use crate::testfile::{self, Test};
 
 const TEST: &str = r#"{ "name": "t", "end": { "duration": 1 }, "slaves": { "a": ["s"] },
     "schedules": { "s": [{ "name": "x", "poke": true, "end": "passed" }] } }"#;
-
-const PEER: Peer = Peer::Local { uid: 0, pid: None };
 
 fn config(test: Test) -> Config {
     Config {
@@ -50,20 +48,37 @@ fn config(test: Test) -> Config {
     }
 }
 
-struct World {
-    controller: Controller,
-    out: Outbox,
-    now: Time,
-    heard: BTreeMap<ConnId, String>,
-    closed: Vec<ConnId>,
-    exit: Option<u8>,
-    halted: Option<u8>,
+type World = Stage<Controller, Disk>;
+
+/// What the controller writes. Everything else that it asks for is left to the tests.
+#[derive(Default)]
+struct Disk {
     /// The bytes that were appended to all files.
     recorded: String,
     /// A ledger that was rewritten and replaces the old one.
     anew: String,
-    /// All other effects.
-    asked: Vec<Effect>,
+}
+
+impl Surroundings<Controller> for Disk {
+    fn perform(world: &mut World, effect: Effect) -> Option<Effect> {
+        use Effect::{Close, Confirm, Exit, Halt, Send};
+        match effect {
+            Effect::Append { path, bytes } => {
+                let to = if is_new(&path) { &mut world.anew } else { &mut world.recorded };
+                to.push_str(&String::from_utf8_lossy(&bytes));
+            }
+            Effect::Persist { path, bytes } if is_new(&path) => {
+                world.anew = String::from_utf8_lossy(&bytes).into_owned();
+            }
+            Effect::Install { length, .. } => {
+                assert_eq!(world.anew.len() as u64, length);
+                world.recorded = std::mem::take(&mut world.anew);
+            }
+            Send { .. } | Close { .. } | Exit { .. } | Halt { .. } | Confirm { .. } => return Some(effect),
+            other => world.asked.push(other),
+        }
+        None
+    }
 }
 
 /// Returns whether this is a rewritten ledger.
@@ -82,74 +97,13 @@ impl World {
     }
 
     fn of(controller: Controller) -> World {
-        let now = Time::from_micros(1_000_000);
-        let mut world = World {
-            controller,
-            out: Outbox::new(),
-            now,
-            heard: BTreeMap::new(),
-            closed: Vec::new(),
-            exit: None,
-            halted: None,
-            recorded: String::new(),
-            anew: String::new(),
-            asked: Vec::new(),
-        };
-        world.input(Input::Begin);
-        world
+        Stage::begin(controller, Disk::default())
     }
 
-    fn input(&mut self, input: Input<'_>) {
-        self.controller.handle(self.now, input, &mut self.out);
-        let mut confirms = Vec::new();
-        for effect in self.out.drain() {
-            match effect {
-                Effect::Confirm { confirm } => confirms.push(confirm),
-                Effect::Send { conn, bytes } => {
-                    self.heard.entry(conn).or_default().push_str(&String::from_utf8_lossy(&bytes));
-                }
-                Effect::Close { conn, .. } => self.closed.push(conn),
-                Effect::Append { path, bytes } if is_new(&path) => self.anew.push_str(&String::from_utf8_lossy(&bytes)),
-                Effect::Persist { path, bytes } if is_new(&path) => {
-                    self.anew = String::from_utf8_lossy(&bytes).into_owned();
-                }
-                Effect::Install { length, .. } => {
-                    assert_eq!(self.anew.len() as u64, length);
-                    self.recorded = std::mem::take(&mut self.anew);
-                }
-                Effect::Append { bytes, .. } => self.recorded.push_str(&String::from_utf8_lossy(&bytes)),
-                Effect::Exit { code } => self.exit = Some(code),
-                Effect::Halt { code } => self.halted = Some(code),
-                other => self.asked.push(other),
-            }
-        }
-        for confirm in confirms {
-            self.input(Input::Written { confirm });
-        }
-    }
-
-    fn say(&mut self, conn: ConnId, text: &str) {
-        let line = format!("{text}\n");
-        self.input(Input::Received { conn, bytes: line.as_bytes() });
-    }
-
-    /// Takes what a peer has received since the last call.
-    fn take(&mut self, conn: ConnId) -> String {
-        self.heard.remove(&conn).unwrap_or_default()
-    }
-
-    fn pass(&mut self, duration: Duration) {
-        let end = self.now + duration;
-        while let Some(at) = self.controller.next_deadline().filter(|at| *at <= end) {
-            self.now = at;
-            self.input(Input::Deadline);
-        }
-        self.now = end;
-    }
-
-    fn accept(&mut self, number: u64) -> ConnId {
+    /// Accepts a connection of this number.
+    fn accept_nr(&mut self, number: u64) -> ConnId {
         let conn = ConnId(number);
-        self.input(Input::Accepted { conn, listener: ListenerId(0), peer: PEER });
+        self.input(Input::Accepted { conn, listener: ListenerId(0), peer: LOCAL });
         conn
     }
 }
@@ -157,21 +111,21 @@ impl World {
 #[test]
 fn a_hello_sent_byte_by_byte_does_not_extend_its_deadline() {
     let mut world = World::new();
-    let (slow, silent) = (world.accept(1), world.accept(2));
+    let (slow, silent) = (world.accept_nr(1), world.accept_nr(2));
     for _ in 0..11 {
         world.input(Input::Received { conn: slow, bytes: b" " });
         world.pass(Duration::from_secs(1));
     }
     for conn in [slow, silent] {
-        assert!(world.closed.contains(&conn), "{:?}", world.heard);
-        assert!(world.heard[&conn].contains("no hello within 10s"), "{:?}", world.heard);
+        assert!(world.closed.contains(&conn));
+        assert!(world.take(conn).contains("no hello within 10s"));
     }
 }
 
 #[test]
 fn a_peer_with_unread_messages_is_not_silent() {
     let mut world = World::new();
-    let (slave, stranger) = (world.accept(1), world.accept(2));
+    let (slave, stranger) = (world.accept_nr(1), world.accept_nr(2));
     let hello = br#"{"type":"hello","protocol":1,"version":"x","name":"a","incarnation":"i"}"#;
     world.input(Input::Received { conn: slave, bytes: hello });
     world.input(Input::Received { conn: slave, bytes: b"\n" });
@@ -189,7 +143,7 @@ fn a_peer_with_unread_messages_is_not_silent() {
 #[test]
 fn a_slave_that_pings_is_not_silent() {
     let mut world = World::new();
-    let conn = world.accept(1);
+    let conn = world.accept_nr(1);
     world.pass(Duration::from_secs(9));
     let hello = br#"{"type":"hello","protocol":1,"version":"x","name":"a","incarnation":"i"}"#;
     world.input(Input::Received { conn, bytes: hello });
@@ -201,5 +155,5 @@ fn a_slave_that_pings_is_not_silent() {
     assert_eq!(world.closed, []);
     world.pass(Duration::from_secs(21));
     assert_eq!(world.closed, [conn]);
-    assert!(world.heard[&conn].ends_with("\"fatal\":false}\n"), "{:?}", world.heard);
+    assert!(world.take(conn).ends_with("\"fatal\":false}\n"));
 }

@@ -39,19 +39,19 @@ fn a_test_is_submitted_its_run_followed_and_its_results_fetched() {
     let task = Task::Run { submission: Box::new(submission()), results: Some("/r".into()) };
     let mut world = World::new(task);
     world.connect();
-    let said = world.take("submit");
+    let said = world.take_said("submit");
     assert_eq!(
         (&said[0]["submission"], &said[0]["test"], &said[0]["wait"]),
         (&json!("s1"), &json!(TEST), &json!(60_000_000))
     );
     assert_eq!(said[0]["files"]["tool.sh"], json!({"size": TOOL.len(), "sha256": "ab".repeat(32), "executable": true}));
-    world.say("wanted", json!({"submission": "s1", "files": {"ab".repeat(32): 3}}));
-    let uploads = world.take("upload");
+    world.tell(json!({"type": "wanted", "submission": "s1", "files": {"ab".repeat(32): 3}}));
+    let uploads = world.take_said("upload");
     assert_eq!(uploads[0]["offset"], 3);
     let data: Vec<u8> =
         uploads.iter().flat_map(|upload| STANDARD.decode(upload["data"].as_str().unwrap()).unwrap()).collect();
     assert_eq!(data, TOOL[3..]);
-    world.accept();
+    world.accept_run();
     assert!(
         world.printed.contains(&format!("run {RUN} at c:1\nwaiting for slaves a (not connected)\n")),
         "{}",
@@ -86,7 +86,7 @@ fn reading_continues_after_a_reconnect_where_it_was() {
     world.grow("events.jsonl", half.1);
     world.grow("a/x.out", "abc");
     world.connect();
-    assert_eq!(world.take("submit").len(), 1, "the first one alone: the run is known");
+    assert_eq!(world.take_said("submit").len(), 1, "the first one alone: the run is known");
     assert!(world.printed.contains("connected to the controller again\n"), "{}", world.printed);
     over(&mut world);
     assert_eq!(world.exit, Some(0));
@@ -98,14 +98,14 @@ fn reading_continues_after_a_reconnect_where_it_was() {
 fn an_unanswered_submission_is_sent_again_and_its_files_continue() {
     let mut world = World::new(Task::Run { submission: Box::new(submission()), results: None });
     world.connect();
-    world.say("wanted", json!({"submission": "s1", "files": {"ab".repeat(32): 0}}));
+    world.tell(json!({"type": "wanted", "submission": "s1", "files": {"ab".repeat(32): 0}}));
     world.lose();
     world.said.clear();
     world.connect();
-    assert_eq!(world.take("submit")[0]["submission"], "s1");
-    world.say("wanted", json!({"submission": "s1", "files": {"ab".repeat(32): 16}}));
-    assert_eq!(world.take("upload")[0]["offset"], 16);
-    world.accept();
+    assert_eq!(world.take_said("submit")[0]["submission"], "s1");
+    world.tell(json!({"type": "wanted", "submission": "s1", "files": {"ab".repeat(32): 16}}));
+    assert_eq!(world.take_said("upload")[0]["offset"], 16);
+    world.accept_run();
     assert_eq!((world.printed, world.exit), (format!("{RUN}\n"), Some(0)), "its id alone");
 }
 
@@ -113,7 +113,7 @@ fn an_unanswered_submission_is_sent_again_and_its_files_continue() {
 fn problems_of_a_test_are_shown_as_by_a_local_run() {
     let mut world = World::new(Task::Run { submission: Box::new(submission()), results: None });
     world.connect();
-    world.say("unfit", json!({"submission": "s1", "problems": ["t.json:1:2: no", "t.json:3:4: \u{1b}[2Jno"]}));
+    world.tell(json!({"type": "unfit", "submission": "s1", "problems": ["t.json:1:2: no", "t.json:3:4: \u{1b}[2Jno"]}));
     assert_eq!(
         (world.complained, world.exit),
         ("arete: t.json:1:2: no\narete: t.json:3:4: ?[2Jno\n".to_owned(), Some(2))
@@ -125,16 +125,16 @@ fn ctrl_c_ends_the_run_then_at_once_then_leaves_it_alone() {
     let mut world = World::submitted(Show::default());
     running(&mut world);
     world.signal(Signal::INT);
-    assert_eq!(world.take("cancel"), [json!({"type": "cancel", "run": RUN, "now": false})]);
+    assert_eq!(world.take_said("cancel"), [json!({"type": "cancel", "run": RUN, "now": false})]);
     world.lose();
     world.connect();
-    assert_eq!(world.take("cancel").len(), 1, "it was not answered");
-    world.say("seen", json!({"run": world.state}));
+    assert_eq!(world.take_said("cancel").len(), 1, "it was not answered");
+    world.tell(json!({"type": "seen", "run": world.state}));
     world.lose();
     world.connect();
-    assert_eq!(world.take("cancel").len(), 0);
+    assert_eq!(world.take_said("cancel").len(), 0);
     world.signal(Signal::INT);
-    assert_eq!(world.take("cancel")[0]["now"], true);
+    assert_eq!(world.take_said("cancel")[0]["now"], true);
     world.signal(Signal::INT);
     assert_eq!(world.exit, Some(130));
     assert!(world.complained.contains(&format!("run {RUN} goes on ending: arete attach {RUN} --controller c:1")));
@@ -145,7 +145,7 @@ fn sighup_leaves_the_run_alone() {
     let mut world = World::submitted(Show::default());
     running(&mut world);
     world.signal(Signal::HUP);
-    assert_eq!((world.take("cancel").len(), world.exit), (0, Some(130)));
+    assert_eq!((world.take_said("cancel").len(), world.exit), (0, Some(130)));
     assert!(world.complained.contains("goes on"), "{}", world.complained);
 }
 
@@ -165,11 +165,11 @@ fn attach_shows_the_whole_run_and_leaves_it_alone() {
     );
     over(&mut world);
     assert!(world.printed.ends_with("\nt passed: fine\n"), "{}", world.printed);
-    assert_eq!((world.exit, world.ours.len()), (Some(0), 0));
+    assert_eq!((world.exit, world.files.len()), (Some(0), 0));
     let mut world = World::with(attach(), show(), None);
     world.connect();
     world.signal(Signal::INT);
-    assert_eq!((world.take("cancel").len(), world.exit), (0, Some(130)));
+    assert_eq!((world.take_said("cancel").len(), world.exit), (0, Some(130)));
     assert!(world.complained.contains("goes on"), "{}", world.complained);
 }
 
@@ -235,14 +235,14 @@ fn stop_waits_until_the_run_is_over() {
         let mut world = World::new(stop(waits));
         running(&mut world);
         world.connect();
-        assert_eq!(world.take("runs"), [json!({"type": "runs", "after": "", "over": true})]);
+        assert_eq!(world.take_said("runs"), [json!({"type": "runs", "after": "", "over": true})]);
         let mut earlier = world.state.clone();
         earlier["run"] = json!("t-20250131T120000Z-0000");
         earlier["submitted"] = json!("2025-01-31T12:00:00.000Z");
-        world.say("runs", json!({"runs": [world.state, earlier], "more": false}));
-        assert_eq!(world.take("cancel"), [json!({"type": "cancel", "run": RUN, "now": true})]);
+        world.tell(json!({"type": "runs", "runs": [world.state, earlier], "more": false}));
+        assert_eq!(world.take_said("cancel"), [json!({"type": "cancel", "run": RUN, "now": true})]);
         world.state["state"] = json!("ending");
-        world.say("seen", json!({"run": world.state}));
+        world.tell(json!({"type": "seen", "run": world.state}));
         assert_eq!(world.exit, if waits { None } else { Some(0) });
         world.becomes(json!({"state": "over", "why": "cancelled"}));
         assert_eq!(world.exit, Some(0));
@@ -281,12 +281,12 @@ fn status_is_one_object_a_second_until_ctrl_c() {
     world.connect();
     for nr in 1..=2 {
         let slave = |name: &str| json!({"slave": name, "address": "10.0.0.1:5", "version": "arete 0.1.0", "connected": 61.5, "labels": {}});
-        assert_eq!(world.take("slaves")[0]["after"], "");
-        world.say("slaves", json!({"slaves": [slave("a")], "more": true}));
-        assert_eq!(world.take("slaves")[0]["after"], "a");
-        world.say("slaves", json!({"slaves": [slave("b")], "more": false}));
-        assert_eq!(world.take("runs")[0]["over"], false);
-        world.say("runs", json!({"runs": [world.state], "more": false}));
+        assert_eq!(world.take_said("slaves")[0]["after"], "");
+        world.tell(json!({"type": "slaves", "slaves": [slave("a")], "more": true}));
+        assert_eq!(world.take_said("slaves")[0]["after"], "a");
+        world.tell(json!({"type": "slaves", "slaves": [slave("b")], "more": false}));
+        assert_eq!(world.take_said("runs")[0]["over"], false);
+        world.tell(json!({"type": "runs", "runs": [world.state], "more": false}));
         assert_eq!(world.printed.lines().count(), nr);
         world.pass(Duration::from_secs(1));
     }
@@ -349,6 +349,6 @@ fn arbitrary_messages_of_a_controller_do_no_harm() {
             }
             world.pass(Duration::from_millis(random.u64(0..500)));
         }
-        assert!(world.ours.keys().all(|path| path.starts_with("/r")));
+        assert!(world.files.keys().all(|path| path.starts_with("/r")));
     }
 }

@@ -3,17 +3,17 @@
 //! come to an end, and a machine that must stop does.
 //!
 //! The input is a script. Bytes below 0xF0 are sent on the current connection; each other byte is another event, see
-//! [`World::operate`].
+//! [`operate`].
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::{Component, Path};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use arete::controller::{self, Controller, HostConfig, Limits};
+use arete::machine::stage::{LOCAL, Stage, Surroundings};
 use arete::machine::{
-    Address, ChildId, ConfirmId, ConnId, Effect, Exit, Input, ListenerId, Machine, NoAnswer, Outbox, Page, Peer,
-    ProbeId, ReadId, Signal, Time, is_obeyed,
+    Address, ConnId, Effect, Exit, Input, ListenerId, Machine, NoAnswer, Page, Peer, Signal, is_obeyed,
 };
 use arete::slave::{self, Slave};
 use arete::testfile;
@@ -36,12 +36,6 @@ const TEST: &str = r#"{
   "slaves": { "a": ["s"], "b": ["s"] }
 }"#;
 
-/// The most turns for the answers to the effects of one input.
-const TURNS_MAX: usize = 10_000;
-
-/// The most deadlines at one instant.
-const DEADLINES_MAX: usize = 1_000;
-
 /// The longest time that a machine may take to stop.
 const STOPS_WITHIN: Duration = Duration::from_secs(300);
 
@@ -53,41 +47,24 @@ enum PeerKind {
     Command,
 }
 
-/// An effect of the machine that needs an answer.
-enum Answer {
-    Spawned(ChildId),
-    Read(ReadId, usize),
-    Listed(ReadId),
-    Paged(ReadId),
-    Swept,
-    Written(ConfirmId),
-    Probed(ProbeId),
-}
+type World<M> = Stage<M, Script>;
 
-struct World<M> {
-    machine: M,
-    out: Outbox,
-    now: Time,
+/// What a script can do to a machine.
+struct Script {
     /// The connections of the script, by their number in it.
     slots: BTreeMap<u8, ConnId>,
     current: u8,
-    open: BTreeMap<ConnId, PeerKind>,
-    /// The connections that the machine is opening.
-    dialling: BTreeSet<ConnId>,
-    children: BTreeSet<ChildId>,
     /// Commands cannot be started.
     no_spawn: bool,
-    answers: VecDeque<Answer>,
-    written: BTreeSet<std::path::PathBuf>,
+    written: BTreeSet<PathBuf>,
     root: &'static Path,
     accepts: PeerKind,
-    over: bool,
 }
 
 /// Plays a script to a controller without a run.
 pub fn check_rooms(script: &[u8]) {
     let limits = Limits::new(Some(2_000), Some(4_000), Some(100_000));
-    World::new(Controller::bare(None).limited(limits), "/results", PeerKind::Slave).play(script);
+    play(Controller::bare(None).limited(limits), "/results", PeerKind::Slave, script);
 }
 
 /// Plays a script to a controller that stays, and takes tests of whoever operates it.
@@ -95,7 +72,7 @@ pub fn check_host(script: &[u8]) {
     let limits = Limits::new(Some(2_000), Some(4_000), Some(100_000));
     let config =
         HostConfig { runs: "/results/runs".into(), lost_after: Duration::from_secs(10), ..HostConfig::default() };
-    World::new(Controller::bare(None).limited(limits).hosting(config), "/results", PeerKind::Slave).play(script);
+    play(Controller::bare(None).limited(limits).hosting(config), "/results", PeerKind::Slave, script);
 }
 
 /// Plays a script to a controller of a run. `live`: it shows a picture, and what the commands write.
@@ -114,7 +91,7 @@ pub fn check_run(script: &[u8], live: bool) {
         colors: false,
         wall_offset: 0,
     });
-    World::new(controller, "/results", PeerKind::Slave).play(script);
+    play(controller, "/results", PeerKind::Slave, script);
 }
 
 /// Plays a script to a slave; its connection 0 is the controller, the others are commands.
@@ -137,226 +114,166 @@ pub fn check_slave(script: &[u8]) {
         once: false,
         keep: false,
     });
-    World::new(slave, "/d", PeerKind::Command).play(script);
+    play(slave, "/d", PeerKind::Command, script);
 }
 
-impl<M: Machine> World<M> {
-    fn new(machine: M, root: &'static str, accepts: PeerKind) -> World<M> {
-        World {
-            machine,
-            out: Outbox::new(),
-            now: Time::from_micros(1_000_000),
-            slots: BTreeMap::new(),
-            current: 0,
-            open: BTreeMap::new(),
-            dialling: BTreeSet::new(),
-            children: BTreeSet::new(),
-            no_spawn: false,
-            answers: VecDeque::new(),
-            written: BTreeSet::new(),
-            root: Path::new(root),
-            accepts,
-            over: false,
+fn play<M: Machine>(machine: M, root: &'static str, accepts: PeerKind, script: &[u8]) {
+    let (slots, written) = (BTreeMap::new(), BTreeSet::new());
+    let around = Script { slots, current: 0, no_spawn: false, written, root: Path::new(root), accepts };
+    let mut world = Stage::begin(machine, around);
+    for piece in script.chunk_by(|&before, &after| before < 0xF0 && after < 0xF0) {
+        match piece {
+            [op @ 0xF0..=0xFF] => operate(&mut world, *op),
+            bytes => say(&mut world, bytes),
         }
-    }
-
-    fn play(mut self, script: &[u8]) {
-        self.input(Input::Begin);
-        for piece in script.chunk_by(|&before, &after| before < 0xF0 && after < 0xF0) {
-            match piece {
-                [op @ 0xF0..=0xFF] => self.operate(*op),
-                bytes => self.say(bytes),
-            }
-            if self.over {
-                return;
-            }
-        }
-        self.must_stop();
-    }
-
-    fn operate(&mut self, op: u8) {
-        match op {
-            // Selects the connection of the next bytes, which open it if it is not open.
-            0xF0..=0xF5 => self.current = op - 0xF0,
-            0xF6 => {
-                if let Some(conn) = self.slots.remove(&self.current).filter(|conn| self.open.remove(conn).is_some()) {
-                    self.input(Input::Closed { conn, reason: "reset".into() });
-                }
-            }
-            0xF7 => self.pass(Duration::from_millis(100)),
-            0xF8 => self.pass(Duration::from_secs(1)),
-            0xF9 => self.pass(Duration::from_secs(30)),
-            0xFA => self.no_spawn = !self.no_spawn,
-            0xFB | 0xFC => {
-                let exit = if op == 0xFB { Exit::Code(0) } else { Exit::Signal(Signal::KILL) };
-                if let Some(child) = self.children.pop_first() {
-                    self.input(Input::Exited { child, exit });
-                }
-            }
-            0xFD => {
-                if let Some(path) = self.written.pop_first() {
-                    self.input(Input::WriteFailed { path, error: "no space left on device".into() });
-                }
-            }
-            0xFE => self.input(Input::Signal(Signal::USR1)),
-            _ => self.input(Input::Signal(Signal::INT)),
-        }
-    }
-
-    fn say(&mut self, bytes: &[u8]) {
-        let conn = match self.slots.get(&self.current) {
-            Some(conn) if self.open.contains_key(conn) => *conn,
-            _ => {
-                let Some(conn) = self.connect() else { return };
-                self.slots.insert(self.current, conn);
-                conn
-            }
-        };
-        if self.open.contains_key(&conn) {
-            self.input(Input::Received { conn, bytes });
-        }
-    }
-
-    fn connect(&mut self) -> Option<ConnId> {
-        if self.accepts == PeerKind::Command && self.current == 0 {
-            let conn = self.dialling.pop_first()?;
-            self.open.insert(conn, PeerKind::Controller);
-            self.input(Input::Connected { conn, peer: Peer::Local { uid: 0, pid: None }, local: None });
-            return Some(conn);
-        }
-        let conn = ConnId(self.out.next_serial());
-        self.open.insert(conn, self.accepts);
-        let peer = match self.accepts {
-            PeerKind::Command => Peer::Local { uid: 0, pid: None },
-            _ => Peer::Inet(([10, 0, 0, self.current], 5000).into()),
-        };
-        self.input(Input::Accepted { conn, listener: ListenerId(0), peer });
-        Some(conn)
-    }
-
-    /// Gives the machine an input, performs its effects, and gives it the answers.
-    fn input(&mut self, input: Input<'_>) {
-        if self.over {
+        if world.is_over() {
             return;
         }
-        self.machine.handle(self.now, input, &mut self.out);
-        self.perform();
-        for turn in 0.. {
-            assert!(turn < TURNS_MAX, "effects without end");
-            let Some(answer) = self.answers.pop_front().filter(|_| !self.over) else { break };
-            let input = match answer {
-                Answer::Spawned(child) if self.no_spawn => {
-                    Input::SpawnFailed { child, error: "no such file or directory".into() }
-                }
-                Answer::Spawned(child) => {
-                    self.children.insert(child);
-                    Input::Spawned { child, pid: 1_000 + child.0 as u32 }
-                }
-                Answer::Read(read, max) => Input::Read { read, result: Ok(&b"hello"[..max.min(5)]) },
-                Answer::Listed(read) => Input::Listed { read, result: Ok(vec![("f".to_owned(), 5)].into()) },
-                Answer::Paged(read) => {
-                    Input::Paged { read, result: Ok(Page { files: vec![("f".to_owned(), 5)], next: None }) }
-                }
-                Answer::Swept => Input::Swept { left: self.children.len() },
-                Answer::Written(confirm) => Input::Written { confirm },
-                Answer::Probed(probe) => Input::Probed { probe, result: Err(NoAnswer::Refused) },
-            };
-            self.machine.handle(self.now, input, &mut self.out);
-            self.perform();
-        }
     }
+    must_stop(&mut world);
+}
 
-    fn pass(&mut self, duration: Duration) {
-        let end = self.now + duration;
-        for fired in 0.. {
-            let Some(at) = self.machine.next_deadline().filter(|at| *at <= end && !self.over) else { break };
-            let instant = at.max(self.now);
-            assert!(fired < DEADLINES_MAX * 100, "deadlines without end");
-            self.now = instant;
-            self.input(Input::Deadline);
-        }
-        self.now = end;
-    }
-
-    /// Checks that the machine ends after two signals, when all its commands have exited.
-    fn must_stop(&mut self) {
-        self.input(Input::Signal(Signal::INT));
-        while let Some(child) = self.children.pop_first() {
-            self.input(Input::Exited { child, exit: Exit::Code(0) });
-        }
-        self.input(Input::Signal(Signal::INT));
-        let begin = self.now;
-        while !self.over {
-            self.pass(Duration::from_secs(1));
-            while let Some(child) = self.children.pop_first() {
-                self.input(Input::Exited { child, exit: Exit::Code(0) });
-            }
-            assert!(self.now.since(begin) < STOPS_WITHIN, "it does not stop");
-        }
-    }
-
-    fn perform(&mut self) {
-        for effect in self.out.drain().collect::<Vec<_>>() {
-            match effect {
-                Effect::Connect { conn, .. } => drop(self.dialling.insert(conn)),
-                Effect::Send { conn, bytes } => {
-                    if let Some(hears) = self.open.get(&conn) {
-                        check_sent(*hears, &bytes);
-                    }
-                }
-                Effect::Close { conn, .. } => {
-                    self.open.remove(&conn);
-                    self.dialling.remove(&conn);
-                }
-                Effect::Spawn { child, command } => {
-                    for path in command.stdout.iter().chain(&command.stderr) {
-                        self.check_path(path);
-                    }
-                    self.answers.push_back(Answer::Spawned(child));
-                }
-                Effect::Sweep { .. } => self.answers.push_back(Answer::Swept),
-                Effect::Confirm { confirm } => self.answers.push_back(Answer::Written(confirm)),
-                Effect::Probe { probe, .. } => self.answers.push_back(Answer::Probed(probe)),
-                Effect::Hear { .. } | Effect::Deafen { .. } => {}
-                Effect::Append { path, bytes } => {
-                    let lines = path.extension().is_some_and(|extension| extension == "jsonl");
-                    self.write(path);
-                    if lines {
-                        check_lines(&bytes);
-                    }
-                }
-                Effect::Persist { path, bytes } => {
-                    // The submitted test is stored unchanged.
-                    let json = path.extension().is_some_and(|extension| extension == "json");
-                    let json = json && !path.ends_with("test.json");
-                    self.write(path);
-                    if json {
-                        serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).expect("JSON");
-                        assert_harmless(&bytes);
-                    }
-                }
-                Effect::WriteAt { path, .. } | Effect::MakeDir { path } => self.write(path),
-                Effect::Install { path, .. } => self.write(path),
-                Effect::Read { read, path, offset, max } => {
-                    self.check_path(&path);
-                    self.answers.push_back(Answer::Read(read, if offset == 0 { max } else { 0 }));
-                }
-                Effect::ReadEnd { read, path, max } => {
-                    self.check_path(&path);
-                    self.answers.push_back(Answer::Read(read, max));
-                }
-                Effect::List { read, .. } => self.answers.push_back(Answer::Listed(read)),
-                Effect::Page { read, .. } => self.answers.push_back(Answer::Paged(read)),
-                Effect::Print { bytes, .. } => assert_harmless(&without_picture(&bytes)),
-                Effect::Exit { .. } | Effect::Halt { .. } => self.over = true,
-                Effect::KillGroup { .. } | Effect::Datagram { .. } | Effect::Status(_) => {}
+fn operate<M: Machine>(world: &mut World<M>, op: u8) {
+    match op {
+        // Selects the connection of the next bytes, which open it if it is not open.
+        0xF0..=0xF5 => world.current = op - 0xF0,
+        0xF6 => {
+            let current = world.current;
+            if let Some(conn) = world.slots.remove(&current).filter(|conn| world.open.contains(conn)) {
+                world.close(conn);
             }
         }
+        0xF7 => world.pass(Duration::from_millis(100)),
+        0xF8 => world.pass(Duration::from_secs(1)),
+        0xF9 => world.pass(Duration::from_secs(30)),
+        0xFA => world.no_spawn = !world.no_spawn,
+        0xFB => exits(world, Exit::Code(0)),
+        0xFC => exits(world, Exit::Signal(Signal::KILL)),
+        0xFD => {
+            if let Some(path) = world.written.pop_first() {
+                world.input(Input::WriteFailed { path, error: "no space left on device".into() });
+            }
+        }
+        0xFE => world.signal(Signal::USR1),
+        _ => world.signal(Signal::INT),
     }
+}
 
-    fn write(&mut self, path: std::path::PathBuf) {
-        self.check_path(&path);
-        self.written.insert(path);
+/// Ends the oldest command.
+fn exits<M: Machine>(world: &mut World<M>, exit: Exit) {
+    if let Some(child) = world.running.first().copied() {
+        world.input(Input::Exited { child, exit });
+    }
+}
+
+fn say<M: Machine>(world: &mut World<M>, bytes: &[u8]) {
+    let current = world.current;
+    let conn = match world.slots.get(&current).filter(|conn| world.open.contains(conn)) {
+        Some(conn) => *conn,
+        None => {
+            let Some(conn) = connect(world) else { return };
+            world.slots.insert(current, conn);
+            conn
+        }
+    };
+    if world.open.contains(&conn) {
+        world.input(Input::Received { conn, bytes });
+    }
+}
+
+fn connect<M: Machine>(world: &mut World<M>) -> Option<ConnId> {
+    match (world.accepts, world.current) {
+        (PeerKind::Command, 0) => {
+            let conn = world.dialled.first()?.0;
+            world.input(Input::Connected { conn, peer: LOCAL, local: None });
+            Some(conn)
+        }
+        (PeerKind::Command, _) => Some(world.accept(ListenerId(0), LOCAL)),
+        (_, host) => Some(world.accept(ListenerId(0), Peer::Inet(([10, 0, 0, host], 5000).into()))),
+    }
+}
+
+/// Checks that the machine ends after two signals, when all its commands have exited.
+fn must_stop<M: Machine>(world: &mut World<M>) {
+    let all_exit = |world: &mut World<M>| {
+        while !world.is_over() && !world.running.is_empty() {
+            exits(world, Exit::Code(0));
+        }
+    };
+    world.signal(Signal::INT);
+    all_exit(world);
+    world.signal(Signal::INT);
+    let begin = world.now;
+    while !world.is_over() {
+        world.pass(Duration::from_secs(1));
+        all_exit(world);
+        assert!(world.now.since(begin) < STOPS_WITHIN, "it does not stop");
+    }
+}
+
+/// Checks each effect. What a file holds is invented.
+impl<M: Machine> Surroundings<M> for Script {
+    fn perform(world: &mut World<M>, effect: Effect) -> Option<Effect> {
+        match &effect {
+            Effect::Send { conn, bytes } if world.open.contains(conn) => {
+                check_sent(if world.conn == Some(*conn) { PeerKind::Controller } else { world.accepts }, bytes);
+            }
+            Effect::Spawn { child, command } => {
+                command.stdout.iter().chain(&command.stderr).for_each(|path| world.check_path(path));
+                if world.no_spawn {
+                    world.input(Input::SpawnFailed { child: *child, error: "no such file or directory".into() });
+                    return None;
+                }
+            }
+            Effect::Append { path, bytes } => {
+                world.writes(path);
+                if path.extension().is_some_and(|extension| extension == "jsonl") {
+                    check_lines(bytes);
+                }
+            }
+            Effect::Persist { path, bytes } => {
+                world.writes(path);
+                // The submitted test is stored unchanged.
+                if path.extension().is_some_and(|extension| extension == "json") && !path.ends_with("test.json") {
+                    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).expect("JSON");
+                    assert_harmless(bytes);
+                }
+            }
+            Effect::WriteAt { path, .. } | Effect::MakeDir { path } | Effect::Install { path, .. } => {
+                world.writes(path)
+            }
+            Effect::Print { bytes, .. } => assert_harmless(&without_picture(bytes)),
+            Effect::Read { path, .. } | Effect::ReadEnd { path, .. } => world.check_path(path),
+            _ => {}
+        }
+        match effect {
+            Effect::Read { read, offset, max, .. } => {
+                let hello = if offset == 0 { &b"hello"[..max.min(5)] } else { b"" };
+                world.input(Input::Read { read, result: Ok(hello) });
+            }
+            Effect::ReadEnd { read, max, .. } => world.input(Input::Read { read, result: Ok(&b"hello"[..max.min(5)]) }),
+            Effect::List { read, .. } => {
+                world.input(Input::Listed { read, result: Ok(vec![("f".to_owned(), 5)].into()) });
+            }
+            Effect::Page { read, .. } => {
+                let page = Page { files: vec![("f".to_owned(), 5)], next: None };
+                world.input(Input::Paged { read, result: Ok(page) });
+            }
+            Effect::Sweep { .. } => world.input(Input::Swept { left: world.running.len() }),
+            Effect::Probe { probe, .. } => world.input(Input::Probed { probe, result: Err(NoAnswer::Refused) }),
+            // No test reads these.
+            Effect::Append { .. } | Effect::Persist { .. } | Effect::WriteAt { .. } | Effect::Install { .. } => {}
+            Effect::Print { .. } => {}
+            effect => return Some(effect),
+        }
+        None
+    }
+}
+
+impl Script {
+    fn writes(&mut self, path: &Path) {
+        self.check_path(path);
+        self.written.insert(path.to_owned());
     }
 
     /// Checks that a file is below the directory of the run, and its name is harmless.

@@ -261,7 +261,9 @@ impl Room {
 
     /// Confirms that arrivals have received their outcomes, or need none any more. Returns whether any was unconfirmed.
     pub fn confirm(&mut self, process: Process, ids: &[u64]) -> bool {
-        self.meetings.iter_mut().fold(false, |news, meetings| meetings.confirm(process, ids) || news)
+        // Both are asked, because the ids may be of either.
+        let [barriers, syncs] = &mut self.meetings;
+        barriers.confirm(process, ids) | syncs.confirm(process, ids)
     }
 
     /// Forgets a process that cannot reconnect.

@@ -19,14 +19,14 @@ const TEST: &str = r#"{ "name": "t", "end": { "idle": true, "limit": "5min" }, "
 /// The test has started, and its slaves have reported that they have begun.
 fn started() -> (World, Vec<ConnId>) {
     let mut world = World::running(TEST);
-    let conns: Vec<ConnId> = (1..=3).map(|number| world.accept(number)).collect();
+    let conns: Vec<ConnId> = (1..=3).map(|number| world.accept_nr(number)).collect();
     for (conn, nr) in conns.iter().zip(1..) {
         world.say(*conn, &hello(nr, "i"));
     }
     conns.iter().for_each(|conn| world.say(*conn, r#"{"type":"ready","run":"r1"}"#));
     world.pass(SECOND);
     conns.iter().for_each(|conn| report(&mut world, *conn, 1, r#""event":"begun","late":0,"uncertain":0"#));
-    world.heard.clear();
+    world.sent.clear();
     (world, conns)
 }
 
@@ -56,7 +56,7 @@ fn a_lost_slave_fails_its_round_in_the_same_turn_and_late_members_at_once() {
     arrive(&mut world, conns[0], "s1");
     world.input(Input::Closed { conn: conns[2], reason: "cut".into() });
     assert_eq!(world.take(conns[0]), "");
-    let again = world.accept(9);
+    let again = world.accept_nr(9);
     world.say(again, &hello(3, "another"));
     let why = r#""who":["s3"],"reason":"s3 was lost: it was restarted in the middle of the run""#;
     let heard = world.take(conns[0]);

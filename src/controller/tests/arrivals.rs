@@ -41,7 +41,7 @@ impl World {
     }
 
     fn arrives(&mut self, number: u64, name: &str) {
-        let conn = self.accept(number);
+        let conn = self.accept_nr(number);
         let who = format!(r#""name":"{name}","incarnation":"i{number}""#);
         self.say(conn, &format!(r#"{{"type":"hello","protocol":1,"version":"x",{who}}}"#));
     }

@@ -68,7 +68,7 @@ fn repeated_arrivals_with_many_names_do_not_keep_others_out() {
     }
     world.pass(Duration::from_secs(4_000));
     assert_eq!(
-        (world.held(), world.controller.rooms.by_name().len()),
+        (world.held(), world.machine.rooms.by_name().len()),
         (0, 0),
         "a failed round is kept for an hour at most"
     );
@@ -118,7 +118,7 @@ fn the_values_of_lost_clients_are_dropped_after_a_time_or_when_memory_is_short()
     world.say(other, r#"{"type":"bye","reason":"done"}"#);
     world.pass(FORGOTTEN);
     world.pass(FORGOTTEN);
-    assert_eq!((world.held(), world.controller.rooms.by_name().len()), (0, 0));
+    assert_eq!((world.held(), world.machine.rooms.by_name().len()), (0, 0));
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn hears_after_a_crowd() -> String {
         world.disconnect(stranger);
     }
     world.pass(SECOND * 2);
-    assert!(world.controller.processes.len() <= 6);
+    assert!(world.machine.processes.len() <= 6);
     let a = world.joins(60, "r", "a", "a");
     world.take(a);
     world.say(a, &arrive("a"));
@@ -255,7 +255,7 @@ fn triggers_and_notifies_of_clients_count_against_their_share_and_the_share_of_a
     for name in ["a2", "b1", "c1"] {
         world.say(c, &format!(r#"{{"type":"delete","room":"r","trigger":"{name}"}}"#));
     }
-    assert_eq!(world.controller.budget.held_for(u64::MAX), 0);
+    assert_eq!(world.machine.budget.held_for(u64::MAX), 0);
     let many = (0..5_000).find(|nr| {
         world.say(b, &format!(r#"{{"type":"create","room":"r","trigger":"{nr:0>60}","count":1}}"#));
         !world.take(b).contains("\"created\"")

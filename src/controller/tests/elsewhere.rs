@@ -9,7 +9,7 @@ const TEST: &str = r#"{"name": "t", "end": {"duration": 60}, "barriers": {"up": 
 
 impl World {
     fn join_room(&mut self, number: u64, room: &str) -> ConnId {
-        let conn = self.accept(number);
+        let conn = self.accept_nr(number);
         let (incarnation, member) = (format!("i{number}"), format!("m{number}"));
         self.say(
             conn,

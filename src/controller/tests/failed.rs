@@ -10,7 +10,7 @@ use crate::wire::SlaveEvent;
 #[test]
 fn a_job_that_was_cut_off_is_a_kind_of_failure_of_its_own() {
     let mut world = World::new();
-    let (_, run) = world.controller.runs.first_mut().expect("a run");
+    let (_, run) = world.machine.runs.first_mut().expect("a run");
     let kind = |more: &str| {
         let exited = format!(r#"{{"event":"exited","entry":"x","nr":1,{more}}}"#);
         let what: SlaveEvent<'_> = serde_json::from_str(&exited).expect("a report");
@@ -29,7 +29,7 @@ fn a_slave_that_ends_its_part_on_its_own_is_lost_even_if_the_run_is_ending() {
             r#"{"name": "t", "end": {"trigger": "t", "limit": "9s"}, "grace": "1s", "triggers": {"t": 1},
                 "schedules": {"s": [{"name": "x", "at": 0, "shell": "true"}]}, "slaves": {"a": ["s"]}}"#,
         );
-        let a = world.accept(1);
+        let a = world.accept_nr(1);
         world.say(a, r#"{"type":"hello","protocol":1,"version":"x","name":"a","incarnation":"1"}"#);
         world.say(a, r#"{"type":"ready","run":"r1"}"#);
         world.pass(Duration::from_secs(1));

@@ -17,7 +17,7 @@ const NOTIFY: &str = r#"{"type":"notify","room":"r1","trigger":"over","count":1}
 fn running() -> World {
     let mut world = World::running(TEST);
     for (number, name) in [(1, "a"), (2, "b")] {
-        let conn = world.accept(number);
+        let conn = world.accept_nr(number);
         let who = format!(r#""name":"{name}","incarnation":"i{name}""#);
         world.say(conn, &format!(r#"{{"type":"hello","protocol":{PROTOCOL},"version":"x",{who}}}"#));
         world.say(conn, r#"{"type":"ready","run":"r1"}"#);

@@ -5,8 +5,8 @@ mod bounds;
 mod named;
 mod queue;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -20,7 +20,8 @@ use crate::controller::host::archive::Keeping;
 use crate::controller::ledger::{self, Keep, Past};
 use crate::controller::run::run::EVENTS;
 use crate::controller::session::session::Role;
-use crate::machine::{ConnId, Effect, Input, ListenerId, Machine, Outbox, Page, Peer, Time, removed};
+use crate::machine::stage::{Stage, Surroundings};
+use crate::machine::{ConnId, Effect, Exit, Input, ListenerId, Machine, Peer, removed};
 use crate::wire::operate::{AskFiles, AskRuns, AskSlaves, Cancel, Get, Look, Offer, Operate, PAGE_MAX, Submit, Upload};
 use crate::wire::{Message, PROTOCOL};
 
@@ -48,17 +49,30 @@ const SHIPS: &str = r#"{ "name": "t", "end": { "duration": 1 }, "slaves": { "a":
         "use_resources": ["one", "none"] }] } }"#;
 
 /// A permanent controller with its disk and its connected peers.
-struct Lab {
-    controller: Controller,
-    out: Outbox,
-    now: Time,
-    disk: BTreeMap<PathBuf, Vec<u8>>,
-    heard: BTreeMap<ConnId, VecDeque<Value>>,
-    open: BTreeSet<ConnId>,
+type Lab = Stage<Controller, Host>;
+
+struct Host {
     config: HostConfig,
-    conns: u64,
-    /// The disk is full.
-    full: bool,
+}
+
+impl Surroundings<Controller> for Host {
+    fn perform(lab: &mut Lab, effect: Effect) -> Option<Effect> {
+        match effect {
+            Effect::Spawn { child, command } => {
+                let directory = command.cwd.as_ref().expect("the directory of the runs");
+                for name in removed(&command.argv).expect("nothing else is started") {
+                    lab.files.retain(|file, _| !file.starts_with(directory.join(name)));
+                }
+                lab.input(Input::Exited { child, exit: Exit::Code(0) });
+                return None;
+            }
+            Effect::WriteAt { ref path, offset, .. } => {
+                assert_eq!(lab.files.get(path).map_or(0, Vec::len) as u64, offset);
+            }
+            _ => {}
+        }
+        Some(effect)
+    }
 }
 
 impl Lab {
@@ -77,34 +91,25 @@ impl Lab {
             boot: "boot".to_owned(),
             wall_offset: 1_700_000_000_000_000,
         };
-        let mut lab = Lab {
-            controller: Controller::bare(None).keeping(keep()).hosting(config.clone()),
-            out: Outbox::new(),
-            now: Time::from_micros(1_000_000),
-            disk: BTreeMap::new(),
-            heard: BTreeMap::new(),
-            open: BTreeSet::new(),
-            config,
-            conns: 0,
-            full: false,
-        };
-        lab.input(Input::Begin);
+        let controller = Controller::bare(None).keeping(keep()).hosting(config.clone());
+        let mut lab = Stage::begin(controller, Host { config });
+        lab.prompt = true;
         lab
     }
 
     /// Kills the controller, and starts another one half a second later.
     fn restarted(mut self) -> Lab {
-        let past = |lab: &Lab, path: &Path| Past::read(path, lab.disk[path].clone()).expect("it was just written");
+        let past = |lab: &Lab, path: &Path| Past::read(path, lab.files[path].clone()).expect("it was just written");
         let controller =
             Controller::bare(None).keeping(keep()).resumed(&past(&self, Path::new("/state/state.jsonl")), &mut ());
         let mut controller = controller.expect("it was just written").hosting(self.config.clone());
-        let ledgers = self.disk.keys().filter(|path| path.ends_with(ledger::FILE) && path.starts_with(RUNS));
+        let ledgers = self.files.keys().filter(|path| path.ends_with(ledger::FILE) && path.starts_with(RUNS));
         let (mut going, mut over) = (Vec::new(), Vec::<Archived>::new());
         for path in ledgers {
             let directory = path.parent().expect("it is in a directory");
-            match self.disk.get(&directory.join(OVER)) {
+            match self.files.get(&directory.join(OVER)) {
                 Some(json) => over.push(serde_json::from_slice(json).expect("it was just written")),
-                None => going.push((directory.to_owned(), past(&self, path).with_files(self.files(directory)))),
+                None => going.push((directory.to_owned(), past(&self, path).with_files(self.files_below(directory)))),
             }
         }
         going.sort_by_key(|(_, past)| past.place_in_queue());
@@ -113,144 +118,34 @@ impl Lab {
             let mut time_line = Vec::new();
             controller.take_up(&directory, &past, &mut time_line).expect("it was just written");
             if !time_line.is_empty() {
-                self.disk.insert(directory.join(EVENTS), time_line);
+                self.files.insert(directory.join(EVENTS), time_line);
             }
         }
-        self.controller = controller.remembering(over);
-        (self.out, self.now) = (Outbox::new(), self.now + Duration::from_millis(500));
-        self.heard.clear();
-        self.open.clear();
-        self.input(Input::Begin);
+        let now = self.now + Duration::from_millis(500);
+        self.replace(controller.remembering(over), now);
         self
-    }
-
-    fn files(&self, directory: &Path) -> Vec<(String, u64)> {
-        let below = self.disk.iter().filter_map(|(path, bytes)| {
-            Some((path.strip_prefix(directory).ok()?.to_str()?.to_owned(), bytes.len() as u64))
-        });
-        below.collect()
-    }
-
-    fn input(&mut self, input: Input<'_>) {
-        self.controller.handle(self.now, input, &mut self.out);
-        let effects: Vec<Effect> = self.out.drain().collect();
-        let (writes, others): (Vec<Effect>, Vec<Effect>) = effects.into_iter().partition(|effect| {
-            let bytes = matches!(effect, Effect::Append { .. } | Effect::Persist { .. } | Effect::WriteAt { .. });
-            bytes || matches!(effect, Effect::Install { .. })
-        });
-        let mut failed = Vec::new();
-        for effect in writes {
-            match effect {
-                Effect::Append { path, .. } | Effect::Persist { path, .. } if self.full => {
-                    failed.push((path, "no space left on device".into()));
-                }
-                effect => self.write(effect),
-            }
-        }
-        for (path, error) in failed {
-            self.input(Input::WriteFailed { path, error });
-        }
-        others.into_iter().for_each(|effect| self.perform(effect));
-        if self.controller.next_deadline().is_some_and(|at| at <= self.now) {
-            self.input(Input::Deadline);
-        }
-    }
-
-    fn write(&mut self, effect: Effect) {
-        match effect {
-            Effect::Append { path, bytes } => self.disk.entry(path).or_default().extend(bytes),
-            Effect::Persist { path, bytes } => drop(self.disk.insert(path, bytes)),
-            Effect::Install { path, from, .. } => {
-                let bytes = self.disk.remove(&from).expect("it was written");
-                self.disk.insert(path, bytes);
-            }
-            Effect::WriteAt { path, offset, bytes, .. } => {
-                let file = self.disk.entry(path).or_default();
-                assert_eq!(file.len() as u64, offset);
-                file.extend(bytes);
-            }
-            _ => unreachable!("the effect is not a write"),
-        }
-    }
-
-    fn perform(&mut self, effect: Effect) {
-        match effect {
-            Effect::Confirm { confirm } => self.input(Input::Written { confirm }),
-            Effect::Send { conn, bytes } if self.open.contains(&conn) => {
-                let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-                let lines = lines.map(|line| serde_json::from_slice::<Value>(line).expect("a JSON line"));
-                self.heard.entry(conn).or_default().extend(lines);
-            }
-            Effect::Close { conn, .. } => drop(self.open.remove(&conn)),
-            Effect::Read { read, path, offset, max } => {
-                let file = self.disk.get(&path).cloned();
-                let piece =
-                    |file: &Vec<u8>| file[file.len().min(offset as usize)..].iter().take(max).copied().collect();
-                let piece: Option<Vec<u8>> = file.as_ref().map(piece);
-                let result = piece.as_deref().ok_or("no such file".into());
-                self.input(Input::Read { read, result });
-            }
-            Effect::Page { read, directory, after, most } => {
-                let page = Page::of(self.files(&directory), &after, most);
-                self.input(Input::Paged { read, result: Ok(page) });
-            }
-            Effect::Spawn { child, command } => {
-                let directory = command.cwd.as_ref().expect("the directory of the runs");
-                for name in removed(&command.argv).expect("nothing else is started") {
-                    self.disk.retain(|file, _| !file.starts_with(directory.join(name)));
-                }
-                self.input(Input::Exited { child, exit: crate::machine::Exit::Code(0) });
-            }
-            _ => {}
-        }
-    }
-
-    fn pass(&mut self, duration: Duration) {
-        let end = self.now + duration;
-        while let Some(at) = self.controller.next_deadline().filter(|at| *at <= end) {
-            self.now = at.max(self.now);
-            self.input(Input::Deadline);
-        }
-        self.now = end;
-    }
-
-    fn accept(&mut self, listener: ListenerId, peer: Peer) -> ConnId {
-        self.conns += 1;
-        let conn = ConnId(self.conns);
-        self.open.insert(conn);
-        self.input(Input::Accepted { conn, listener, peer });
-        conn
     }
 
     fn connect(&mut self) -> ConnId {
         self.accept(TCP, Peer::Inet(([10, 0, 0, 1], 5_000).into()))
     }
 
-    fn close(&mut self, conn: ConnId) {
-        self.open.remove(&conn);
-        self.input(Input::Closed { conn, reason: "reset".into() });
-    }
-
-    fn say(&mut self, conn: ConnId, message: &impl Message) {
+    fn send(&mut self, conn: ConnId, message: &impl Message) {
         self.input(Input::Received { conn, bytes: &message.encode() });
-    }
-
-    fn says(&mut self, conn: ConnId, text: &str) {
-        self.input(Input::Received { conn, bytes: format!("{text}\n").as_bytes() });
     }
 
     /// The types of what a peer has heard since the last look.
     fn words(&mut self, conn: ConnId) -> String {
-        let heard = self.heard.remove(&conn).unwrap_or_default();
+        let heard = self.messages(conn);
         let words: Vec<String> = heard.iter().map(|said| said["type"].as_str().unwrap_or("?").to_owned()).collect();
         words.join(" ")
     }
 
     /// Returns the last answer to a question.
     fn ask(&mut self, conn: ConnId, question: &impl Message) -> Value {
-        self.heard.remove(&conn);
-        self.say(conn, question);
-        self.heard.remove(&conn).and_then(|mut heard| heard.pop_back()).unwrap_or_default()
+        self.sent.remove(&conn);
+        self.send(conn, question);
+        self.messages(conn).pop().unwrap_or_default()
     }
 
     fn operator(&mut self) -> ConnId {
@@ -267,12 +162,12 @@ impl Lab {
         let run = run.map_or("null".to_owned(), |run| format!("{run:?}"));
         let labels = format!(r#""labels":{{"role":"{role}"}}"#);
         let hello = format!(r#""name":"{name}","incarnation":"{incarnation}","run":{run},{labels}"#);
-        self.says(conn, &format!(r#"{{"type":"hello","protocol":{PROTOCOL},"version":"x",{hello}}}"#));
+        self.say(conn, &format!(r#"{{"type":"hello","protocol":{PROTOCOL},"version":"x",{hello}}}"#));
         conn
     }
 
     fn of_run(&mut self, conn: ConnId, what: &str, run: &str) {
-        self.says(conn, &format!(r#"{{"type":"{what}","run":"{run}"}}"#));
+        self.say(conn, &format!(r#"{{"type":"{what}","run":"{run}"}}"#));
     }
 
     /// Hands in a test without files: its run.
@@ -299,7 +194,7 @@ impl Lab {
 
     /// Nothing of any run is left in the controller's tables.
     fn is_bare(&self) {
-        let Lab { controller, .. } = self;
+        let controller = &self.machine;
         assert_eq!(controller.runs.len(), 0);
         assert_eq!(
             (controller.processes.len(), controller.rooms.pending(), controller.rooms.by_name().len()),
@@ -359,9 +254,9 @@ fn queued_runs_start_in_order_and_reuse_the_connections_of_their_slaves() {
     assert!(lab.open.contains(&a) && lab.open.contains(&b));
     lab.is_bare();
     lab.pass(2 * SECOND);
-    assert_eq!(lab.controller.discarded.len(), 0, "the memory of both runs is freed without any input");
+    assert_eq!(lab.machine.discarded.len(), 0, "the memory of both runs is freed without any input");
     for file in ["test.json", "events.jsonl", "summary.json", "report.txt", OVER] {
-        assert!(lab.disk.contains_key(&Path::new(RUNS).join(&first).join(file)), "{file}");
+        assert!(lab.files.contains_key(&Path::new(RUNS).join(&first).join(file)), "{file}");
     }
 }
 
@@ -374,7 +269,7 @@ fn runs_with_other_slaves_start_at_once_and_machines_are_selected_by_labels() {
     let two = lab.submit(operator, "two", &test_for("x:server"));
     let three = lab.submit(operator, "three", &test_for("y:client"));
     assert_eq!(lab.words(a), "welcome prepare");
-    let heard = lab.heard.remove(&b).unwrap_or_default();
+    let heard = lab.messages(b);
     assert_eq!((&heard[1]["type"], &heard[1]["serve_as"]), (&"prepare".into(), &"x".into()));
     assert_eq!(lab.progress(operator, &three)["why"], "waits for 1 more free slave with role=client");
     lab.of_run(a, "ready", &one);
@@ -399,7 +294,7 @@ fn an_invalid_test_is_unfit_and_leaves_nothing_behind() {
     let unfit = |lab: &mut Lab, answer: Value, what: &str| {
         assert_eq!(answer["type"], "unfit", "{answer}");
         assert!(answer["problems"].to_string().contains(what), "{answer}");
-        let left: Vec<_> = lab.disk.keys().filter(|path| path.starts_with(RUNS)).collect();
+        let left: Vec<_> = lab.files.keys().filter(|path| path.starts_with(RUNS)).collect();
         assert!(left.is_empty(), "{left:?}");
     };
     let answer = lab.ask(operator, &submit("s", "{}", BTreeMap::new()));
@@ -439,18 +334,18 @@ fn files_are_uploaded_in_pieces_and_one_submission_is_one_run() {
     for other in [operator, again] {
         assert_eq!(lab.ask(other, &submit("s", SHIPS, offers(&files)))["run"]["run"], run);
     }
-    let directories = lab.disk.keys().filter(|path| path.ends_with(ledger::FILE) && path.starts_with(RUNS));
+    let directories = lab.files.keys().filter(|path| path.ends_with(ledger::FILE) && path.starts_with(RUNS));
     assert_eq!(directories.count(), 1);
     let mut lab = lab.restarted();
     let operator = lab.operator();
     assert_eq!(lab.ask(operator, &submit("s", SHIPS, offers(&files)))["run"]["run"], run);
     let a = lab.slave("a", "i", None);
     let fetch = format!(r#"{{"type":"fetch","run":"{run}","resource":"one","offset":0}}"#);
-    lab.says(a, &fetch);
+    lab.say(a, &fetch);
     assert_eq!(lab.words(a), "welcome prepare chunk");
     lab.serve(&run, &[a]);
     assert_eq!(lab.ask(operator, &submit("s", SHIPS, offers(&files)))["run"]["state"], "over");
-    let left = lab.disk.keys().find(|path| path.components().any(|part| part.as_os_str() == "resources"));
+    let left = lab.files.keys().find(|path| path.components().any(|part| part.as_os_str() == "resources"));
     assert_eq!(left, None);
     lab.is_bare();
 }
@@ -462,9 +357,9 @@ fn an_incomplete_submission_is_removed_when_its_operator_disconnects() {
     let files = [("one.bin", &b"abc"[..]), ("none.bin", &b""[..])];
     lab.ask(operator, &submit("s", SHIPS, offers(&files)));
     lab.ask(operator, &upload("s", b"abc", 0, b"ab"));
-    assert!(lab.disk.keys().any(|path| path.starts_with(RUNS)));
+    assert!(lab.files.keys().any(|path| path.starts_with(RUNS)));
     lab.close(operator);
-    assert!(!lab.disk.keys().any(|path| path.starts_with(RUNS)));
+    assert!(!lab.files.keys().any(|path| path.starts_with(RUNS)));
     lab.is_bare();
 }
 
@@ -501,12 +396,12 @@ fn a_run_that_times_out_in_the_queue_releases_its_slaves() {
     let mut lab = Lab::new();
     let operator = lab.operator();
     let test = test_for("a b");
-    lab.say(operator, &Submit { wait: Some(5_000_000), ..submit("one", &test, BTreeMap::new()) });
+    lab.send(operator, &Submit { wait: Some(5_000_000), ..submit("one", &test, BTreeMap::new()) });
     let behind = lab.submit(operator, "two", &test_for("a"));
     let a = lab.slave("a", "i", None);
     assert_eq!(lab.words(a), "welcome");
     lab.pass(SECOND * 4);
-    lab.says(operator, r#"{"type":"ping","time":1}"#);
+    lab.say(operator, r#"{"type":"ping","time":1}"#);
     lab.pass(Duration::from_millis(1_100));
     assert_eq!(lab.words(a), "prepare");
     lab.serve(&behind, &[a]);
@@ -557,14 +452,14 @@ fn growing_files_can_be_read_and_only_those_of_the_results() {
         text.extend_from_slice(&data);
         data.len()
     };
-    let piece = lab.heard.get_mut(&operator).and_then(VecDeque::pop_back).unwrap_or_default();
+    let piece = lab.messages(operator).pop().unwrap_or_default();
     assert!(add(&mut text, &piece) > 0);
     lab.pass(SECOND / 5);
     let spawned = r#""event":"spawned","entry":"x","nr":1,"pid":7"#;
-    lab.says(a, &format!(r#"{{"type":"report","run":"{run}","seq":1,"time":2000000,{spawned}}}"#));
+    lab.say(a, &format!(r#"{{"type":"report","run":"{run}","seq":1,"time":2000000,{spawned}}}"#));
     let output = format!(r#"{{"type":"output","run":"{run}","file":"x.out","offset":0,"data":"aGVsbG8K"}}"#);
-    lab.says(a, &output);
-    let piece = lab.heard.get_mut(&operator).and_then(VecDeque::pop_back).unwrap_or_default();
+    lab.say(a, &output);
+    let piece = lab.messages(operator).pop().unwrap_or_default();
     assert_eq!((&piece["file"], &piece["data"]), (&"a/x.out".into(), &"aGVsbG8K".into()), "{piece}");
     for forbidden in ["state.jsonl", "resources/x", "over.json", "../x", "/etc/passwd", "a/../b", ""] {
         assert_eq!(lab.ask(operator, &get(forbidden, 0, false))["type"], "denied", "{forbidden}");
@@ -578,7 +473,7 @@ fn growing_files_can_be_read_and_only_those_of_the_results() {
             break;
         }
     }
-    assert_eq!(lab.disk[&Path::new(RUNS).join(&run).join("events.jsonl")], text);
+    assert_eq!(lab.files[&Path::new(RUNS).join(&run).join("events.jsonl")], text);
     let files = lab.ask(operator, &AskFiles { run: run.clone().into(), after: "".into() });
     let names: Vec<&str> =
         files["files"].as_array().into_iter().flatten().filter_map(|file| file[0].as_str()).collect();
@@ -601,7 +496,8 @@ fn only_operators_may_operate() {
         assert_eq!(lab.ask(conn, &operate)["type"], answer);
         assert_eq!(lab.open.contains(&conn), answer == "welcome");
     }
-    let mut lab = Lab { controller: Controller::bare(None), ..Lab::new() };
+    let mut lab = Lab::new();
+    lab.machine = Controller::bare(None);
     let conn = lab.connect();
     let answer = lab.ask(conn, &operate);
     assert!(answer["reason"].to_string().contains("--state-dir DIR"), "{answer}");
@@ -622,7 +518,7 @@ fn results_are_kept_as_configured() {
     lab.pass(SECOND * 70);
     let operator = lab.operator();
     assert_eq!(runs.each_ref().map(|run| lab.state(operator, run)), ["none", "over", "over"]);
-    assert!(!lab.disk.keys().any(|path| path.starts_with(Path::new(RUNS).join(&runs[0]))));
+    assert!(!lab.files.keys().any(|path| path.starts_with(Path::new(RUNS).join(&runs[0]))));
     let mut lab = Lab::keeping(Keeping::Age(SECOND * 100));
     let operator = lab.operator();
     let a = lab.slave("a", "i", None);
@@ -649,11 +545,11 @@ fn clients_are_disconnected_when_their_run_is_over_and_nothing_of_its_room_is_le
     let [stays, gone] = ["c", "d"].map(|member| {
         let conn = lab.connect();
         let who = format!(r#""room":"{run}","member":"{member}","incarnation":"{member}""#);
-        lab.says(conn, &format!(r#"{{"type":"join","protocol":{PROTOCOL},"version":"x",{who}}}"#));
+        lab.say(conn, &format!(r#"{{"type":"join","protocol":{PROTOCOL},"version":"x",{who}}}"#));
         assert_eq!(lab.words(conn), "welcome");
         let party = r#""party":{"members":["c","d","e"]},"timeout":100000000"#;
         let what = format!(r#""room":"{run}","barrier":"m","id":1,"member":"{member}",{party}"#);
-        lab.says(conn, &format!(r#"{{"type":"arrive",{what}}}"#));
+        lab.say(conn, &format!(r#"{{"type":"arrive",{what}}}"#));
         conn
     });
     lab.close(gone);

@@ -57,7 +57,7 @@ impl World {
     }
 
     fn connect_slave(&mut self, number: u64, name: &str) -> ConnId {
-        let conn = self.accept(number);
+        let conn = self.accept_nr(number);
         let who = format!(r#""name":"{name}","incarnation":"i{number}""#);
         self.say(conn, &format!(r#"{{"type":"hello","protocol":1,"version":"x",{who}}}"#));
         conn

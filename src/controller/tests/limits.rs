@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Controller, PEER, World};
+use super::{Controller, LOCAL, World};
 use crate::controller::room::room::Room;
 use crate::controller::room::sync::Limits;
-use crate::machine::{ConnId, Effect, Input, ListenerId, Machine};
+use crate::machine::{ConnId, Input, ListenerId};
 use crate::wire::LINE_AROUND_VALUES;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -18,14 +18,14 @@ fn world(value: usize, memory: usize) -> World {
 }
 
 impl World {
-    pub fn joins(&mut self, number: u64, room: &str, member: &str, incarnation: &str) -> ConnId {
-        let conn = self.accept(number);
+    pub(super) fn joins(&mut self, number: u64, room: &str, member: &str, incarnation: &str) -> ConnId {
+        let conn = self.accept_nr(number);
         let who = format!(r#""incarnation":"{incarnation}","room":"{room}","member":"{member}""#);
         self.say(conn, &format!(r#"{{"type":"join","protocol":1,"version":"x",{who}}}"#));
         conn
     }
 
-    pub fn gives(
+    pub(super) fn gives(
         &mut self,
         conn: ConnId,
         (room, member): (&str, &str),
@@ -39,13 +39,13 @@ impl World {
         self.say(conn, &format!(r#"{{"type":"give",{who},{party},"value":{value}}}"#));
     }
 
-    pub fn held(&self) -> usize {
-        self.controller.budget.held()
+    pub(super) fn held(&self) -> usize {
+        self.machine.budget.held()
     }
 
     /// Recounts what is held, in bytes.
-    pub fn recount(&self) -> usize {
-        self.controller.sessions.partial() + self.controller.rooms.by_name().values().map(Room::recount).sum::<usize>()
+    pub(super) fn recount(&self) -> usize {
+        self.machine.sessions.partial() + self.machine.rooms.by_name().values().map(Room::recount).sum::<usize>()
     }
 }
 
@@ -92,7 +92,7 @@ fn a_client_that_fills_the_memory_is_refused_and_others_meet_in_another_room() {
         world.say(conn, r#"{"type":"bye","reason":"done"}"#);
     }
     world.pass(FORGOTTEN);
-    assert_eq!((world.held(), world.controller.rooms.by_name().len()), (0, 0));
+    assert_eq!((world.held(), world.machine.rooms.by_name().len()), (0, 0));
 }
 
 #[test]
@@ -274,11 +274,11 @@ fn the_budget_equals_the_sum_of_all_holders_in_random_histories() {
             let closed = std::mem::take(&mut world.closed);
             connected.retain(|(conn, ..)| !closed.contains(conn));
             assert_eq!(world.held(), world.recount(), "seed {seed}, step {step}");
-            for room in world.controller.rooms.by_name().values() {
+            for room in world.machine.rooms.by_name().values() {
                 rare.iter_mut().zip(room.has_rare()).for_each(|(count, is)| *count += usize::from(is));
             }
-            refused += world.heard.values().filter(|heard| heard.contains("--memory-max")).count();
-            world.heard.clear();
+            let conns: Vec<ConnId> = world.sent.keys().copied().collect();
+            refused += conns.iter().filter(|conn| world.take(**conn).contains("--memory-max")).count();
         }
         assert!(refused > 0, "seed {seed}: the memory was never full");
         for (number, room) in ROOMS.into_iter().enumerate() {
@@ -287,13 +287,13 @@ fn the_budget_equals_the_sum_of_all_holders_in_random_histories() {
                 world.say(conn, &format!(r#"{{"type":"delete","room":"{room}","trigger":"{trigger}"}}"#));
             }
         }
-        let all: Vec<ConnId> = world.controller.sessions.conns();
+        let all: Vec<ConnId> = world.machine.sessions.conns();
         for conn in all {
             world.input(Input::Closed { conn, reason: "over".into() });
         }
         world.pass(FORGOTTEN);
         world.pass(SECOND);
-        assert_eq!((world.held(), world.controller.rooms.by_name().len()), (0, 0), "seed {seed}");
+        assert_eq!((world.held(), world.machine.rooms.by_name().len()), (0, 0), "seed {seed}");
     }
     assert!(rare.iter().all(|count| *count > 0), "{rare:?}");
 }
@@ -301,8 +301,8 @@ fn the_budget_equals_the_sum_of_all_holders_in_random_histories() {
 /// Returns a run that has started, with the connection of its slave.
 fn running(limits: Limits) -> (World, ConnId) {
     let mut world = World::new();
-    let controller = std::mem::replace(&mut world.controller, Controller::bare(None));
-    world.controller = controller.limited(limits);
+    let controller = std::mem::replace(&mut world.machine, Controller::bare(None));
+    world.machine = controller.limited(limits);
     let conn = world.says_hello(1, "i");
     world.say(conn, r#"{"type":"ready","run":"r1"}"#);
     world.pass(SECOND / 5);
@@ -312,7 +312,7 @@ fn running(limits: Limits) -> (World, ConnId) {
 
 impl World {
     fn says_hello(&mut self, number: u64, incarnation: &str) -> ConnId {
-        let conn = self.accept(number);
+        let conn = self.accept_nr(number);
         let who = format!(r#""name":"a","incarnation":"{incarnation}""#);
         self.say(conn, &format!(r#"{{"type":"hello","protocol":1,"version":"x",{who}}}"#));
         conn
@@ -366,8 +366,8 @@ fn shipped_files_are_bounded_and_the_rest_is_refused() {
     let test = r#"{ "name": "t", "end": { "duration": 9 }, "slaves": { "a": ["s"] },
         "schedules": { "s": [{ "name": "x", "poke": true, "shell": "true", "collect": ["*"] }] } }"#;
     let mut world = World::running(test);
-    let controller = std::mem::replace(&mut world.controller, Controller::bare(None));
-    world.controller = controller.limited(Limits::default().of_a_run(Some(5), None, None));
+    let controller = std::mem::replace(&mut world.machine, Controller::bare(None));
+    world.machine = controller.limited(Limits::default().of_a_run(Some(5), None, None));
     let conn = world.says_hello(1, "i");
     world.say(conn, r#"{"type":"ready","run":"r1"}"#);
     world.pass(SECOND / 5);
@@ -400,12 +400,9 @@ fn the_line_of_a_trigger_is_encoded_once_for_all_clients() {
     world.say(conn, r#"{"type":"notify","room":"r","trigger":"t","count":1,"data":"long"}"#);
     let held = world.held();
     let watch = b"{\"type\":\"watch\",\"room\":\"r\",\"trigger\":\"t\"}\n".repeat(100);
-    world.controller.handle(world.now, Input::Received { conn, bytes: &watch }, &mut world.out);
-    let sent = world.out.drain().filter_map(|effect| match effect {
-        Effect::Send { bytes, .. } => Some(bytes),
-        _ => None,
-    });
-    let told: Vec<_> = sent.collect();
+    world.sent.clear();
+    world.input(Input::Received { conn, bytes: &watch });
+    let told = world.sent.remove(&conn).unwrap_or_default();
     assert!(told.len() == 100 && told.iter().all(|line| std::rc::Rc::ptr_eq(line, &told[0])));
     assert_eq!((world.held() - held, world.held()), (told[0].len(), world.recount()));
 }
@@ -417,11 +414,11 @@ fn only_the_last_process_of_a_restarting_slave_is_remembered() {
         let conn = world.says_hello(number, &format!("i{number}"));
         world.input(Input::Closed { conn, reason: "gone".into() });
     }
-    assert_eq!(world.controller.processes.len(), 50);
+    assert_eq!(world.machine.processes.len(), 50);
     world.pass(FORGOTTEN);
-    assert_eq!(world.controller.processes.len(), 1);
+    assert_eq!(world.machine.processes.len(), 1);
     let conn = ConnId(100);
-    world.input(Input::Accepted { conn, listener: ListenerId(0), peer: PEER });
+    world.input(Input::Accepted { conn, listener: ListenerId(0), peer: LOCAL });
     world.say(conn, r#"{"type":"hello","protocol":1,"version":"x","name":"a","incarnation":"i50"}"#);
     assert!(world.take(conn).contains("\"welcome\""));
 }
@@ -430,13 +427,12 @@ fn only_the_last_process_of_a_restarting_slave_is_remembered() {
 fn a_silent_crowd_is_disconnected_in_parts() {
     let mut world = world(100_000, 1_000_000);
     for number in 1..=1_600 {
-        world.accept(number);
+        world.accept_nr(number);
     }
     let mut most = 0;
     while world.closed.len() < 1_600 {
         let before = world.closed.len();
-        world.now = world.controller.next_deadline().expect("it looks again");
-        world.input(Input::Deadline);
+        world.jump();
         most = most.max(world.closed.len() - before);
     }
     assert!(most == 500 && world.now.as_micros() < 13_000_000, "{most} at once, the last at {:?}", world.now);

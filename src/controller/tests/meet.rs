@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Controller, World};
 use crate::controller::room::sync::Limits;
-use crate::machine::{ConnId, Effect, Input, Machine, Outbox, Signal};
+use crate::machine::{Bytes, ConnId, Input, Signal};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -19,7 +19,7 @@ impl World {
     }
 
     fn join_again(&mut self, number: u64, member: &str, incarnation: &str) -> ConnId {
-        let conn = self.accept(number);
+        let conn = self.accept_nr(number);
         let incarnation = incarnation.replace('#', "_");
         self.say(
             conn,
@@ -80,11 +80,11 @@ fn a_member_that_was_disconnected_at_the_release_gets_its_outcome_after_a_reconn
     let a = world.join(3, "a");
     world.give(a, 1, "a", "[1]");
     assert_eq!(world.take(a), heard);
-    assert!(!world.controller.is_quiet());
+    assert!(!world.machine.is_quiet());
     for conn in [a, b] {
         world.say(conn, r#"{"type":"heard","room":"r","ids":[1]}"#);
     }
-    assert!(world.controller.is_quiet());
+    assert!(world.machine.is_quiet());
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_peer_that_does_not_answer_a_check_is_disconnected() {
     world.say(b, r#"{"type":"alive"}"#);
     world.pass(SECOND * 2);
     assert_eq!(world.closed, [a]);
-    assert!(world.take(a).contains("not answered a check"), "{:?}", world.heard);
+    assert!(world.take(a).contains("not answered a check"));
     for _ in 0..3 {
         world.say(b, r#"{"type":"alive"}"#);
         world.pass(SECOND * 2);
@@ -140,7 +140,7 @@ fn the_data_of_notifies_is_sent_to_watchers() {
     let mut world = bare();
     let (a, b) = (world.join(1, "a"), world.join(2, "b"));
     world.say(b, r#"{"type":"watch","room":"r","trigger":"t"}"#);
-    assert!(world.take(b).contains("there is no trigger"), "{:?}", world.heard);
+    assert!(world.take(b).contains("there is no trigger"));
     world.say(a, r#"{"type":"create","room":"r","trigger":"t","count":2}"#);
     assert_eq!(world.take(a), "{\"type\":\"created\",\"room\":\"r\",\"trigger\":\"t\"}\n");
     world.say(b, r#"{"type":"watch","room":"r","trigger":"t"}"#);
@@ -174,12 +174,12 @@ fn an_empty_room_is_removed() {
     let a = world.join(1, "a");
     world.say(a, r#"{"type":"create","room":"r","trigger":"t","count":2}"#);
     world.input(Input::Closed { conn: a, reason: "cut".into() });
-    assert_eq!(world.controller.rooms.by_name().len(), 1);
+    assert_eq!(world.machine.rooms.by_name().len(), 1);
     let a = world.join(2, "a");
     world.say(a, r#"{"type":"delete","room":"r","trigger":"t"}"#);
-    assert_eq!(world.controller.rooms.by_name().len(), 1);
+    assert_eq!(world.machine.rooms.by_name().len(), 1);
     world.input(Input::Closed { conn: a, reason: "cut".into() });
-    assert_eq!(world.controller.rooms.by_name().len(), 0);
+    assert_eq!(world.machine.rooms.by_name().len(), 0);
 }
 
 #[test]
@@ -192,10 +192,10 @@ fn a_room_is_kept_while_it_has_a_failed_round() {
     world.pass(SECOND * 30);
     let b = world.join(2, "b");
     world.arrive(b, 1, "b", TWO);
-    assert!(world.take(b).contains("a aborted: no disk"), "{:?}", world.heard);
+    assert!(world.take(b).contains("a aborted: no disk"));
     world.say(b, r#"{"type":"heard","room":"r","ids":[1]}"#);
     world.input(Input::Closed { conn: b, reason: "done".into() });
-    assert_eq!(world.controller.rooms.by_name().len(), 0);
+    assert_eq!(world.machine.rooms.by_name().len(), 0);
 }
 
 #[test]
@@ -215,7 +215,7 @@ const RUN: &str = r#"{ "name": "t", "end": { "duration": 100 }, "slaves": { "a":
 fn running() -> (World, ConnId, ConnId) {
     let mut world = World::running(RUN);
     let conns = [(1, "a"), (2, "b")].map(|(number, name)| {
-        let conn = world.accept(number);
+        let conn = world.accept_nr(number);
         world.say(
             conn,
             &format!(r#"{{"type":"hello","protocol":1,"version":"x","name":"{name}","incarnation":"i{name}"}}"#),
@@ -227,7 +227,7 @@ fn running() -> (World, ConnId, ConnId) {
         world.say(conn, r#"{"type":"ready","run":"r1"}"#);
     }
     world.pass(SECOND);
-    world.heard.clear();
+    world.sent.clear();
     (world, conns[0], conns[1])
 }
 
@@ -262,12 +262,12 @@ fn a_declared_timeout_applies_if_the_arrival_names_none() {
     let verdict = world.take(a);
     assert!(verdict.contains(r#""verdict":"timed-out","who":["b"],"reason":"timed out; missing: b""#), "{verdict}");
     world.say(b, &at_the_barrier("b#x", 1, ""));
-    assert!(world.take(b).contains("b#x is not a member"), "{:?}", world.heard);
+    assert!(world.take(b).contains("b#x is not a member"));
     world.say(b, &at_the_barrier("b", 2, r#","party":{"members":["@none"]}"#));
-    assert!(world.take(b).contains("there is no group"), "{:?}", world.heard);
+    assert!(world.take(b).contains("there is no group"));
     for (id, name) in [(3, "a\\u202e"), (4, ""), (5, "#t"), (6, &*"x".repeat(300))] {
         world.say(b, &at_the_barrier("b", id, &format!(r#","party":{{"members":["b","{name}"]}}"#)));
-        assert!(world.take(b).contains("cannot be a member"), "{name:?}: {:?}", world.heard);
+        assert!(world.take(b).contains("cannot be a member"), "{name:?}");
     }
 }
 
@@ -278,19 +278,19 @@ fn a_slave_that_reconnects_while_the_run_ends_gets_its_outcome() {
     world.input(Input::Closed { conn: a, reason: "cut".into() });
     world.say(b, &at_the_barrier("b", 1, r#","abort":"no disk""#));
     world.input(Input::Signal(Signal::INT));
-    let a = world.accept(3);
+    let a = world.accept_nr(3);
     world.say(a, r#"{"type":"hello","protocol":1,"version":"x","name":"a","incarnation":"ia","run":"r1"}"#);
     world.say(a, &at_the_barrier("a", 1, ""));
     let heard = world.take(a);
     assert!(heard.contains(r#""verdict":"aborted","who":["b"],"reason":"b aborted: no disk""#), "{heard}");
     world.say(a, &at_the_barrier("a", 2, ""));
-    assert!(world.take(a).contains("is not going on"), "{:?}", world.heard);
+    assert!(world.take(a).contains("is not going on"));
 }
 
 #[test]
 fn a_client_meets_slaves_in_the_room_of_the_run() {
     let (mut world, a, _) = running();
-    let client = world.accept(9);
+    let client = world.accept_nr(9);
     world.say(client, r#"{"type":"join","protocol":1,"version":"x","incarnation":"c","room":"r1","member":"desk"}"#);
     world.take(client);
     let arrive = |member| {
@@ -300,10 +300,10 @@ fn a_client_meets_slaves_in_the_room_of_the_run() {
     world.say(client, &arrive("desk"));
     world.say(a, &arrive("a"));
     for conn in [a, client] {
-        assert!(world.take(conn).contains("released"), "{:?}", world.heard);
+        assert!(world.take(conn).contains("released"));
     }
     world.say(client, r#"{"type":"create","room":"r1","trigger":"t","count":1}"#);
-    assert!(world.take(client).contains("its triggers are those of its test file"), "{:?}", world.heard);
+    assert!(world.take(client).contains("its triggers are those of its test file"));
 }
 
 #[test]
@@ -311,20 +311,12 @@ fn values_are_bounded_and_the_refusal_names_the_limit() {
     let mut world = World::of(Controller::bare(None).limited(Limits::new(Some(10), Some(15), None)));
     let (a, b) = (world.join(1, "a"), world.join(2, "b"));
     world.give(a, 1, "a", "\"12345678+\"");
-    assert!(
-        world.take(a).contains("a value has at most 10 bytes (--value-max of the controller), this one has 11"),
-        "{:?}",
-        world.heard
-    );
+    assert!(world.take(a).contains("a value has at most 10 bytes (--value-max of the controller), this one has 11"));
     world.give(a, 2, "a", "\"12345678\"");
     world.give(b, 1, "b", "\"1234\"");
-    assert!(
-        world.take(b).contains("at most 15 bytes together (--session-max of the controller); 10 bytes were given"),
-        "{:?}",
-        world.heard
-    );
+    assert!(world.take(b).contains("at most 15 bytes together (--session-max of the controller); 10 bytes were given"));
     world.give(b, 2, "b", "\"123\"");
-    assert!(world.take(b).contains("released"), "{:?}", world.heard);
+    assert!(world.take(b).contains("released"));
 }
 
 #[test]
@@ -333,23 +325,21 @@ fn a_value_may_be_longer_than_other_lines_and_all_members_share_the_bytes_of_the
     let (a, b) = (world.join(1, "a"), world.join(2, "b"));
     let long = format!("{:?}", "x".repeat(3 * 1024 * 1024));
     world.give(a, 1, "a", &long);
-    let stranger = world.accept(3);
+    let stranger = world.accept_nr(3);
     world.say(stranger, &long);
     assert_eq!(world.closed, [stranger]);
     let party = r#""party":{"members":["a","b"]}"#;
     let give = format!(r#"{{"type":"give","room":"r","session":"s","id":1,"member":"b",{party},"value":{long}}}"#);
-    let mut out = Outbox::new();
+    world.sent.clear();
     for piece in format!("{give}\n").as_bytes().chunks(65_536) {
-        world.controller.handle(world.now, Input::Received { conn: b, bytes: piece }, &mut out);
+        world.input(Input::Received { conn: b, bytes: piece });
     }
-    let maps = out.drain().filter_map(|effect| match effect {
-        Effect::Send { conn, bytes } if bytes.len() > 6 * 1024 * 1024 => Some((conn, bytes.as_ptr())),
-        _ => None,
-    });
-    let maps: Vec<_> = maps.collect();
+    let long = |sent: Vec<Bytes>| sent.into_iter().filter(|bytes| bytes.len() > 6 * 1024 * 1024).collect::<Vec<_>>();
+    let maps = std::mem::take(&mut world.sent).into_iter().map(|(conn, sent)| (conn, long(sent)));
+    let maps: Vec<_> = maps.flat_map(|(conn, maps)| maps.into_iter().map(move |map| (conn, map.as_ptr()))).collect();
     assert_eq!(maps.iter().map(|(conn, _)| *conn).collect::<Vec<_>>(), [a, b]);
     assert_eq!(maps[0].1, maps[1].1);
-    assert_eq!(world.controller.sessions.partial(), 0);
+    assert_eq!(world.machine.sessions.partial(), 0);
 }
 
 #[test]

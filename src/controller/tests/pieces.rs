@@ -30,27 +30,20 @@ impl World {
 
     /// A slave says hello. Returns the lines with parts that the controller sends, as the queues of peers hold them.
     fn parts_after_hello(&mut self, number: u64, who: &str) -> Vec<Bytes> {
-        let conn = ConnId(number);
-        let hello = format!("{{\"type\":\"hello\",\"protocol\":1,\"version\":\"x\",{who}}}\n");
-        let accepted = Input::Accepted { conn, listener: ListenerId(0), peer: PEER };
-        self.controller.handle(self.now, accepted, &mut self.out);
-        let received = Input::Received { conn, bytes: hello.as_bytes() };
-        self.controller.handle(self.now, received, &mut self.out);
-        parts(&mut self.out)
+        let conn = self.accept_nr(number);
+        self.say(conn, &format!(r#"{{"type":"hello","protocol":1,"version":"x",{who}}}"#));
+        self.parts()
+    }
+
+    /// Takes what was sent to all peers, and returns the lines with parts.
+    fn parts(&mut self) -> Vec<Bytes> {
+        let sent = std::mem::take(&mut self.sent).into_values().flatten();
+        sent.filter(|bytes| bytes.starts_with(b"{\"type\":\"prepare\"")).collect()
     }
 
     fn ready(&mut self, conn: ConnId) {
         self.say(conn, r#"{"type":"ready","run":"r1"}"#);
     }
-}
-
-/// Takes the effects, and returns the lines with parts.
-fn parts(out: &mut Outbox) -> Vec<Bytes> {
-    let part = |effect| match effect {
-        Effect::Send { bytes, .. } if bytes.starts_with(b"{\"type\":\"prepare\"") => Some(bytes),
-        _ => None,
-    };
-    out.drain().filter_map(part).collect()
 }
 
 #[test]
@@ -90,7 +83,7 @@ fn a_slave_that_still_gets_another_part_is_not_ready() {
 #[test]
 fn slaves_with_the_same_entries_share_one_line() {
     let mut world = World::of(Controller::new(config(test(r#""a[1-50]": ["s"]"#, 50_000))));
-    let budget = world.controller.budget.clone();
+    let budget = world.machine.budget.clone();
     let mut lines: Vec<Bytes> = Vec::new();
     for nr in 1..=50 {
         lines.extend(world.parts_after_hello(nr, &format!(r#""name":"a{nr}","incarnation":"i""#)));
@@ -105,14 +98,14 @@ fn lines_that_nobody_reads_have_a_bound_and_count_against_the_memory() {
     let slaves = r#""any[1-60]": { "schedules": ["s"], "with": { "role": "any" } }"#;
     let memory = Limits::new(None, None, Some(2 << 30));
     let mut world = World::of(Controller::new(config(test(slaves, 99_000))).limited(memory).in_pieces(1 << 30));
-    let (budget, mut read, mut queued) = (world.controller.budget.clone(), 0, Vec::new());
+    let (budget, mut read, mut queued) = (world.machine.budget.clone(), 0, Vec::new());
     // Their queues are read by nobody.
     for nr in 1..=60 {
         let who = format!(r#""name":"m{nr}","incarnation":"i","labels":{{"role":"any"}}"#);
         queued.extend(world.parts_after_hello(nr, &who));
         if nr == 20 {
             // From now on there is no memory left.
-            world.controller.budget.set_max(1, 1);
+            world.machine.budget.set_max(1, 1);
         }
     }
     assert_eq!(queued.len(), 20, "there is no room for more");
@@ -121,8 +114,8 @@ fn lines_that_nobody_reads_have_a_bound_and_count_against_the_memory() {
         read += queued.len();
         queued.clear();
         world.now = world.now + Duration::from_millis(10);
-        world.controller.handle(world.now, Input::Deadline, &mut world.out);
-        queued.extend(parts(&mut world.out));
+        world.input(Input::Deadline);
+        queued.extend(world.parts());
     }
     assert_eq!(read + queued.len(), 60, "one at a time, as they are read");
 }
@@ -141,7 +134,7 @@ fn summary(at_once: usize) -> String {
     world.asked.clear();
     world.pass(Duration::from_secs(1));
     assert!(conns.iter().all(|conn| world.take(*conn).contains("\"dismissed\"")), "it is over");
-    world.recorded
+    std::mem::take(&mut world.recorded)
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn controller(slaves: &[&str], record: u64) -> Controller {
 
 impl World {
     fn connect_as(&mut self, number: u64, name: &str, incarnation: &str) -> ConnId {
-        let conn = self.accept(number);
+        let conn = self.accept_nr(number);
         let who = format!(r#""name":"{name}","incarnation":"{incarnation}""#);
         self.say(conn, &format!(r#"{{"type":"hello","protocol":1,"version":"x",{who}}}"#));
         conn
@@ -104,7 +104,7 @@ fn a_run_with_too_many_records_of_all_slaves_fails_and_its_end_is_recorded() {
 #[test]
 fn all_clients_of_a_run_have_one_share_together() {
     let (mut world, [a, _]) = running(100_000);
-    let client = world.accept(9);
+    let client = world.accept_nr(9);
     world.say(client, r#"{"type":"join","protocol":1,"version":"x","room":"r1","member":"m","incarnation":"m"}"#);
     let note = "x".repeat(20_000);
     for count in 1..=2 {
@@ -112,7 +112,7 @@ fn all_clients_of_a_run_have_one_share_together() {
         world.say(client, &format!(r#"{{"type":"notify",{what}}}"#));
     }
     assert_eq!(world.closed, [client]);
-    let later = world.accept(10);
+    let later = world.accept_nr(10);
     world.say(later, r#"{"type":"join","protocol":1,"version":"x","room":"r1","incarnation":"n"}"#);
     assert!(world.take(later).contains("no more clients may join"));
     world.warns(a, 1, "x");
@@ -138,7 +138,7 @@ fn the_records_charged_to_a_slave_survive_a_restart() {
     let again = controller(&["a", "b"], 320_000).resumed(&past, &mut rebuilt).expect("it was just written");
     assert_eq!(String::from_utf8(rebuilt).expect("a text"), time_line, "the same events, in pieces");
     let mut world = World::of(again);
-    let a = world.accept(11);
+    let a = world.accept_nr(11);
     let who = r#""name":"a","incarnation":"a","run":"r1""#;
     world.say(a, &format!(r#"{{"type":"hello","protocol":1,"version":"x",{who}}}"#));
     assert!(world.take(a).contains(r#""recorded":9"#));

@@ -20,12 +20,11 @@ fn rooms() -> [World; 2] {
 
 impl World {
     /// Kills the controller. Another one starts at this instant of its own clock.
-    fn killed(self, now: Time, keep: Keep) -> World {
+    fn killed(mut self, now: Time, keep: Keep) -> World {
         let past = Past::read(Path::new(LEDGER), self.recorded.clone().into_bytes()).expect("it was just written");
         let controller = Controller::bare(None).keeping(keep).resumed(&past, &mut ()).expect("it was just written");
-        let mut world = World { controller, now, closed: Vec::new(), heard: BTreeMap::new(), ..self };
-        world.input(Input::Begin);
-        world
+        self.replace(controller, now);
+        self
     }
 
     fn restart(self) -> World {
@@ -35,7 +34,7 @@ impl World {
 
     /// Connects a client that joins room `r`.
     fn join_as(&mut self, number: u64, member: &str, incarnation: &str) -> ConnId {
-        let conn = self.accept(number);
+        let conn = self.accept_nr(number);
         let who = format!(r#""room":"r","member":"{member}","incarnation":"{incarnation}""#);
         self.say(conn, &format!(r#"{{"type":"join","protocol":1,"version":"x",{who}}}"#));
         assert!(self.take(conn).contains("welcome"));
@@ -191,7 +190,7 @@ fn unconfirmed_outcomes_and_triggers_of_clients_hold_the_same_memory_after_a_res
             world = world.restart();
             assert_eq!(world.held(), world.recount());
             assert!(world.held() > places && world.held() < before + 2_000, "{} after {before}", world.held());
-            assert!(world.controller.budget.held_for(u64::MAX) > 512, "the trigger counts among all of them");
+            assert!(world.machine.budget.held_for(u64::MAX) > 512, "the trigger counts among all of them");
         }
         let past = Past::read(Path::new(LEDGER), world.recorded.clone().into_bytes()).expect("it was just written");
         let small = crate::controller::Limits::new(Some(1), None, Some(1));

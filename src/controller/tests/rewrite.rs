@@ -3,6 +3,8 @@
 use crate::controller::room::meeting::Meeting;
 use std::path::Path;
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::controller::ledger::{Keep, Past};
 use crate::controller::room::rendezvous::Audience;
@@ -51,7 +53,7 @@ fn known(controller: &Controller, now: Time) -> BTreeMap<String, String> {
 
 impl World {
     fn enters(&mut self, number: u64, room: &str) -> ConnId {
-        let conn = self.accept(number);
+        let conn = self.accept_nr(number);
         let who = format!(r#""room":"{room}","member":"m{number}","incarnation":"i{number}""#);
         self.say(conn, &format!(r#"{{"type":"join","protocol":1,"version":"x",{who}}}"#));
         conn
@@ -59,7 +61,7 @@ impl World {
 
     /// Checks that a restart from the ledger has the state of this controller.
     fn is_kept(&self, when: &str) {
-        let (restored, live) = (self.restored(), known(&self.controller, self.now));
+        let (restored, live) = (self.restored(), known(&self.machine, self.now));
         let keys: Vec<&String> = restored.keys().chain(live.keys()).collect();
         let differ = keys.iter().find(|key| restored.get(**key) != live.get(**key));
         let of = |key: &&&String| (restored.get(**key).cloned(), live.get(**key).cloned());
@@ -134,8 +136,7 @@ fn a_turn_of_a_long_ledger_writes_a_piece() {
     }
     let (mut turns, mut most) = (0, 0);
     while !world.anew.is_empty() {
-        world.now = world.controller.next_deadline().expect("it goes on");
-        world.input(Input::Deadline);
+        world.jump();
         most = most.max(world.anew.len().saturating_sub(last));
         (last, turns) = (world.anew.len(), turns + 1);
     }

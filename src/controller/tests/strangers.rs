@@ -89,13 +89,13 @@ fn a_run_that_starts_its_slaves_accepts_only_peers_that_know_its_secret() {
         ..super::config(testfile::parse("t.json", TEST, &mut |file| Err(file.to_owned())).expect("a test"))
     }));
     for (nr, said) in [hello("a", ""), hello("a", r#","secret":"s3cre7""#), join("")].into_iter().enumerate() {
-        let conn = world.accept(nr as u64 + 1);
+        let conn = world.accept_nr(nr as u64 + 1);
         world.say(conn, &said);
         let answer = world.take(conn);
         assert!(answer.contains("admits no other peer") && !answer.contains("s3cret"), "{said}: {answer}");
         assert!(world.closed.contains(&conn));
     }
-    let conn = world.accept(9);
+    let conn = world.accept_nr(9);
     world.say(conn, &hello("a", r#","secret":"s3cret""#));
     assert!(world.take(conn).contains("\"welcome\""));
     assert!(!world.recorded.contains("s3cret"), "{}", world.recorded);
@@ -104,7 +104,7 @@ fn a_run_that_starts_its_slaves_accepts_only_peers_that_know_its_secret() {
 #[test]
 fn a_tls_handshake_without_tls_is_refused_at_once() {
     let mut world = World::new();
-    let conn = world.accept(1);
+    let conn = world.accept_nr(1);
     world.input(Input::Received { conn, bytes: &[0x16, 3, 1, 2, 0, 1] });
     assert!(world.take(conn).contains("does not speak TLS") && world.closed.contains(&conn));
 }

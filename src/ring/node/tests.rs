@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::*;
+use crate::machine::stage::Stage;
 use crate::machine::{Bytes, ChildId, Command, Effect, Exit, ListenerId, SocketId};
 use crate::ring::{Periods, TCP_PORT, UDP_PORT, work};
 
@@ -11,13 +12,10 @@ const PING: &str = r#"{"serial_code":581831,"type":"ping","author_node_id":"5"}"
 const WHERE: &str = r#"{"serial_code":581831,"type":"where is token","author_node_id":"5"}"#;
 const RECENTLY: &str = r#"{"serial_code":581831,"type":"token was here recently","author_node_id":"5"}"#;
 
-/// A node of a ring with originals, and all that it does.
-struct Bench {
-    ring: Ring,
-    now: Time,
-    out: Outbox,
-    effects: Vec<Effect>,
-}
+const MS: Duration = Duration::from_millis(1);
+
+/// A node of a ring with originals.
+type Bench = Stage<Ring>;
 
 fn token(progress: u64, author: &str, revision: u64) -> String {
     format!(
@@ -67,147 +65,101 @@ impl Bench {
             state: None,
             wall_offset: 0,
         };
-        let mut bench =
-            Bench { ring: Ring::new(config), now: Time::from_micros(1_000), out: Outbox::new(), effects: Vec::new() };
-        bench.give(Input::Begin);
-        bench
+        Stage::begin(Ring::new(config), ())
     }
 
     /// One that knows nodes 3 and 9, and has said its first pings.
     fn seeker() -> Bench {
         let mut bench = Bench::new();
-        bench.pass(1_600);
+        bench.pass(1_600 * MS);
         for id in ["3", "9"] {
             bench.hear(id, &ask("ping", id));
         }
         bench.said_to_one();
-        bench.effects.clear();
-        assert_eq!(bench.ring.state(), "seeker");
+        bench.asked.clear();
+        assert_eq!(bench.machine.state(), "seeker");
         bench
-    }
-
-    fn give(&mut self, input: Input<'_>) {
-        self.ring.handle(self.now, input, &mut self.out);
-        self.effects.extend(self.out.drain());
-    }
-
-    /// Time passes, with every deadline in its time.
-    fn pass(&mut self, millis: u64) {
-        let end = self.now + Duration::from_millis(millis);
-        while let Some(at) = self.ring.next_deadline().filter(|at| *at <= end) {
-            self.now = self.now.max(at);
-            self.give(Input::Deadline);
-        }
-        self.now = end;
     }
 
     /// A broadcast of an original.
     fn hear(&mut self, from: &str, text: &str) {
         let from = SocketAddr::from((address(from), 40_000));
-        self.give(Input::Datagram { socket: SocketId(0), from, bytes: text.as_bytes() });
+        self.input(Input::Datagram { socket: SocketId(0), from, bytes: text.as_bytes() });
     }
 
     /// A message of an original on a connection of its own, in two pieces.
     fn hear_alone(&mut self, from: &str, text: &str) {
-        let conn = ConnId(self.out.next_serial());
-        let peer = Peer::Inet(SocketAddr::from((address(from), 40_000)));
-        self.give(Input::Accepted { conn, listener: ListenerId(0), peer });
+        let conn = self.accept(ListenerId(0), Peer::Inet(SocketAddr::from((address(from), 40_000))));
         let (one, two) = text.as_bytes().split_at(text.len() / 2);
-        self.give(Input::Received { conn, bytes: one });
-        self.give(Input::Received { conn, bytes: two });
-        self.give(Input::Closed { conn, reason: "closed by the peer".into() });
+        self.input(Input::Received { conn, bytes: one });
+        self.input(Input::Received { conn, bytes: two });
+        self.input(Input::Closed { conn, reason: "closed by the peer".into() });
     }
 
     /// Returns the messages to all nodes since the last call.
     fn said_to_all(&mut self) -> Vec<String> {
         let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).expect("messages are text");
-        let all = self.effects.iter().filter_map(|effect| match effect {
-            Effect::Datagram { to, bytes, .. } => {
-                assert_eq!(*to, SocketAddr::from(([10, 0, 0, 255], UDP_PORT)));
-                Some(text(bytes))
-            }
-            _ => None,
+        let said = self.asked.extract_if(.., |effect| matches!(effect, Effect::Datagram { .. }));
+        let said = said.map(|effect| {
+            let Effect::Datagram { to, bytes, .. } = effect else { unreachable!("just seen") };
+            assert_eq!(to, SocketAddr::from(([10, 0, 0, 255], UDP_PORT)));
+            text(&bytes)
         });
-        let all = all.collect();
-        self.effects.retain(|effect| !matches!(effect, Effect::Datagram { .. }));
-        all
+        said.collect()
     }
 
     /// Returns the messages to single nodes since the last call. Establishes every connection.
     fn said_to_one(&mut self) -> Vec<(String, String)> {
         let mut said = Vec::new();
-        while let Some(at) = self.effects.iter().position(|effect| matches!(effect, Effect::Connect { .. })) {
-            let Effect::Connect { conn, to } = self.effects.remove(at) else { unreachable!("just seen") };
+        while let Some((conn, to)) = self.dialled.first().cloned() {
             let peer = Peer::Inet(SocketAddr::from((OURS, TCP_PORT)));
-            self.give(Input::Connected { conn, peer, local: None });
-            let sent = self.effects.iter().filter_map(|effect| match effect {
-                Effect::Send { conn: on, bytes } if *on == conn => Some(String::from_utf8_lossy(bytes).into_owned()),
-                _ => None,
-            });
-            said.push((to.to_string(), sent.collect::<String>()));
-            let ended =
-                self.effects.iter().any(|effect| matches!(effect, Effect::Close { conn: on, .. } if *on == conn));
-            assert!(ended, "one message a connection");
+            self.input(Input::Connected { conn, peer, local: None });
+            said.push((to.to_string(), self.take(conn)));
+            assert!(self.closed.contains(&conn), "one message a connection");
         }
         said
     }
 
-    /// The connections that are asked for cannot be made.
-    fn refuse_connections(&mut self) -> Vec<String> {
-        let mut refused = Vec::new();
-        while let Some(at) = self.effects.iter().position(|effect| matches!(effect, Effect::Connect { .. })) {
-            let Effect::Connect { conn, to } = self.effects.remove(at) else { unreachable!("just seen") };
-            refused.push(to.to_string());
-            if refused.len() == 1 {
-                self.give(Input::Closed { conn, reason: "refused".into() });
-            } else {
-                self.effects.insert(0, Effect::Connect { conn, to });
-                refused.pop();
-                break;
-            }
-        }
-        refused
+    /// The connection that was asked for first cannot be made. Returns where it should lead.
+    fn refuse_connection(&mut self) -> String {
+        let (conn, to) = self.dialled.remove(0);
+        self.close(conn);
+        to.to_string()
     }
 
-    fn spawned(&mut self) -> Option<(ChildId, Command)> {
-        let at = self.effects.iter().position(|effect| matches!(effect, Effect::Spawn { .. }))?;
-        let Effect::Spawn { child, command } = self.effects.remove(at) else { unreachable!("just seen") };
-        Some((child, *command))
+    /// The process that was started last.
+    fn step(&self) -> (ChildId, Command) {
+        self.spawned.last().expect("the owner works").clone()
     }
 
     /// The work step is done, and has written this.
     fn work(&mut self, output: &str) {
-        let (child, _) = self.spawned().expect("a step runs");
-        self.give(Input::Exited { child, exit: Exit::Code(0) });
-        let read = self.effects.iter().find_map(|effect| match effect {
-            Effect::Read { read, .. } => Some(*read),
-            _ => None,
-        });
-        self.give(Input::Read { read: read.expect("its output is read"), result: Ok(output.as_bytes()) });
-        self.effects.retain(|effect| !matches!(effect, Effect::Read { .. }));
+        let (child, command) = self.step();
+        self.files.insert(command.stdout.expect("its output is a file"), output.into());
+        self.input(Input::Exited { child, exit: Exit::Code(0) });
     }
 
     /// An owner that got this token from 3.
     fn owner(token: &str) -> Bench {
         let mut bench = Bench::seeker();
         bench.hear_alone("3", &take("3", token, r#"{"3":"10.0.0.3","9":"10.0.0.9"}"#, "3.14"));
-        assert_eq!(bench.ring.state(), "owner");
+        assert_eq!(bench.machine.state(), "owner");
         bench
     }
 
     fn waiter() -> Bench {
         let mut bench = Bench::seeker();
         bench.hear("9", &here("9", &token(4, "9", 1)));
-        assert_eq!(bench.ring.state(), "waiter");
+        assert_eq!(bench.machine.state(), "waiter");
         assert_eq!(bench.said_to_one(), [("10.0.0.9:8239".to_owned(), PING.to_owned())]);
         bench
     }
 
     fn generating() -> Bench {
         let mut bench = Bench::seeker();
-        bench.pass(2_000);
-        assert_eq!(bench.ring.state(), "generating");
-        bench.effects.clear();
+        bench.pass(2_000 * MS);
+        assert_eq!(bench.machine.state(), "generating");
+        bench.asked.clear();
         bench
     }
 }
@@ -215,11 +167,11 @@ impl Bench {
 #[test]
 fn a_node_pings_three_times_and_then_seeks() {
     let mut bench = Bench::new();
-    bench.pass(1_400);
+    bench.pass(1_400 * MS);
     assert_eq!(bench.said_to_all(), [PING, PING, PING]);
-    bench.pass(200);
+    bench.pass(200 * MS);
     assert_eq!(bench.said_to_all(), [WHERE]);
-    bench.pass(500);
+    bench.pass(500 * MS);
     assert_eq!(bench.said_to_all(), [WHERE], "at every ask time");
 }
 
@@ -235,31 +187,31 @@ fn a_broadcast_of_an_unknown_node_is_answered_and_a_second_one_is_not() {
 #[test]
 fn a_seeker_without_an_answer_makes_a_token_and_without_an_objection_owns_it() {
     let mut bench = Bench::seeker();
-    bench.pass(2_000);
+    bench.pass(2_000 * MS);
     let ours = generating("5", &token(0, "5", 1));
     assert!(bench.said_to_all().contains(&ours));
-    bench.pass(2_000);
-    assert_eq!(bench.ring.state(), "owner");
+    bench.pass(2_000 * MS);
+    assert_eq!(bench.machine.state(), "owner");
     assert!(bench.said_to_all().contains(&here("5", &token(0, "5", 1))));
-    let (_, command) = bench.spawned().expect("the owner works");
+    let (_, command) = bench.step();
     assert_eq!((command.argv[2].as_str(), command.stdin.as_deref()), ("./step.sh", Some(&b""[..])));
 }
 
 #[test]
 fn an_answer_restarts_the_times_of_a_seeker_and_a_token_makes_it_a_waiter() {
     let mut bench = Bench::seeker();
-    bench.pass(1_900);
+    bench.pass(1_900 * MS);
     bench.hear_alone("9", &ask("token was here recently", "9"));
-    bench.pass(1_900);
-    assert_eq!(bench.ring.state(), "seeker");
+    bench.pass(1_900 * MS);
+    assert_eq!(bench.machine.state(), "seeker");
     bench.hear("9", &here("9", &token(4, "9", 1)));
-    assert_eq!(bench.ring.state(), "waiter");
-    bench.pass(1_900);
+    assert_eq!(bench.machine.state(), "waiter");
+    bench.pass(1_900 * MS);
     bench.hear("9", &here("9", &token(4, "9", 1)));
-    bench.pass(1_900);
-    assert_eq!(bench.ring.state(), "waiter");
-    bench.pass(200);
-    assert_eq!(bench.ring.state(), "seeker");
+    bench.pass(1_900 * MS);
+    assert_eq!(bench.machine.state(), "waiter");
+    bench.pass(200 * MS);
+    assert_eq!(bench.machine.state(), "seeker");
 }
 
 #[test]
@@ -267,30 +219,30 @@ fn a_seeker_answers_a_weaker_candidate_with_its_own_and_leaves_it_to_a_stronger_
     let mut bench = Bench::seeker();
     bench.hear("3", &generating("3", &token(0, "3", 8)));
     let ours = generating("5", &token(0, "5", 1));
-    assert_eq!(bench.ring.state(), "generating");
+    assert_eq!(bench.machine.state(), "generating");
     assert_eq!(bench.said_to_all(), [ours.as_str()]);
     assert_eq!(bench.said_to_one(), [("10.0.0.3:8239".to_owned(), ours)]);
     let mut bench = Bench::seeker();
-    bench.pass(1_900);
+    bench.pass(1_900 * MS);
     bench.hear("9", &generating("9", &token(0, "9", 1)));
-    bench.pass(1_900);
-    assert_eq!(bench.ring.state(), "seeker", "its timers start again");
+    bench.pass(1_900 * MS);
+    assert_eq!(bench.machine.state(), "seeker", "its timers start again");
 }
 
 #[test]
 fn a_candidate_gives_way_to_a_stronger_one_and_to_a_token() {
     let mut bench = Bench::generating();
     bench.hear("3", &generating("3", &token(0, "3", 8)));
-    assert_eq!(bench.ring.state(), "generating");
+    assert_eq!(bench.machine.state(), "generating");
     assert_eq!(bench.said_to_one(), [("10.0.0.3:8239".to_owned(), generating("5", &token(0, "5", 1)))]);
     bench.hear("9", &generating("9", &token(0, "9", 1)));
-    assert_eq!(bench.ring.state(), "seeker");
+    assert_eq!(bench.machine.state(), "seeker");
     let mut bench = Bench::generating();
     bench.hear("3", &here("3", &token(0, "3", 1)));
-    assert_eq!(bench.ring.state(), "waiter", "an existing token is stronger than one that is being made");
+    assert_eq!(bench.machine.state(), "waiter", "an existing token is stronger than one that is being made");
     let mut bench = Bench::generating();
     bench.hear_alone("3", &ask("token was here recently", "3"));
-    assert_eq!(bench.ring.state(), "seeker");
+    assert_eq!(bench.machine.state(), "seeker");
 }
 
 #[test]
@@ -309,19 +261,17 @@ fn an_owner_works_on_the_data_and_hands_token_and_result_to_the_next_in_order() 
     let mut bench = Bench::owner(&token(4, "3", 7));
     assert!(bench.said_to_all().contains(&here("5", &token(4, "3", 7))));
     bench.said_to_one();
-    let (child, command) = bench.spawned().expect("the owner works");
-    assert_eq!(command.stdin.as_deref(), Some(&b"3.14"[..]));
-    bench.effects.push(Effect::Spawn { child, command: Box::new(command) });
+    assert_eq!(bench.step().1.stdin.as_deref(), Some(&b"3.14"[..]));
     bench.work("3.141");
-    bench.pass(1_900);
-    assert_eq!(bench.ring.state(), "owner", "it holds the token");
-    bench.pass(200);
+    bench.pass(1_900 * MS);
+    assert_eq!(bench.machine.state(), "owner", "it holds the token");
+    bench.pass(200 * MS);
     let nodes = r#"{"3":"10.0.0.3","5":"10.0.0.5","9":"10.0.0.9"}"#;
     assert_eq!(
         bench.said_to_one().last(),
         Some(&("10.0.0.9:8239".to_owned(), take("5", &token(5, "3", 7), nodes, "3.141")))
     );
-    assert_eq!(bench.ring.state(), "waiter");
+    assert_eq!(bench.machine.state(), "waiter");
 }
 
 #[test]
@@ -329,8 +279,8 @@ fn a_node_that_cannot_be_reached_is_passed_over() {
     let mut bench = Bench::owner(&token(4, "3", 7));
     bench.said_to_one();
     bench.work("3.141");
-    bench.pass(2_100);
-    assert_eq!(bench.refuse_connections(), ["10.0.0.9:8239"]);
+    bench.pass(2_100 * MS);
+    assert_eq!(bench.refuse_connection(), "10.0.0.9:8239");
     let said = bench.said_to_one();
     assert_eq!(said.last().map(|(to, _)| to.as_str()), Some("10.0.0.3:8239"), "{said:?}");
 }
@@ -340,19 +290,10 @@ fn a_connection_that_is_given_up_says_ping_because_an_original_would_become_deaf
     let mut bench = Bench::owner(&token(4, "3", 7));
     bench.said_to_one();
     bench.work("3.141");
-    bench.pass(2_100);
+    bench.pass(2_100 * MS);
     bench.hear("9", &here("9", &token(9, "9", 9)));
-    let conn = bench.effects.iter().find_map(|effect| match effect {
-        Effect::Connect { conn, .. } => Some(*conn),
-        _ => None,
-    });
-    let conn = conn.expect("it hands over");
-    let said = bench.effects.iter().filter_map(|effect| match effect {
-        Effect::Send { conn: on, bytes } if *on == conn => Some(String::from_utf8_lossy(bytes).into_owned()),
-        _ => None,
-    });
-    assert_eq!(said.collect::<Vec<_>>(), [PING]);
-    assert!(bench.effects.iter().any(|effect| matches!(effect, Effect::Close { conn: on, .. } if *on == conn)));
+    let conn = *bench.closed.last().expect("it hands over");
+    assert_eq!(bench.take(conn), PING);
 }
 
 #[test]
@@ -360,7 +301,7 @@ fn an_owner_answers_whoever_does_not_know_where_the_token_is() {
     let ours = || here("5", &token(4, "3", 7));
     let mut bench = Bench::owner(&token(4, "3", 7));
     bench.said_to_one();
-    bench.effects.clear();
+    bench.asked.clear();
     bench.hear("9", &ask("where is token", "9"));
     assert_eq!((bench.said_to_all(), bench.said_to_one()), (vec![], vec![("10.0.0.9:8239".to_owned(), ours())]));
     for text in [generating("9", &token(9, "9", 9)), here("9", &token(3, "9", 9))] {
@@ -376,18 +317,18 @@ fn an_owner_answers_whoever_does_not_know_where_the_token_is() {
 fn an_owner_that_hears_of_a_stronger_token_stops_its_work_and_waits() {
     let mut bench = Bench::owner(&token(4, "3", 7));
     bench.said_to_one();
-    let (child, _) = bench.spawned().expect("the owner works");
+    let (child, _) = bench.step();
     bench.hear("9", &here("9", &token(5, "3", 7)));
-    assert_eq!(bench.ring.state(), "waiter");
+    assert_eq!(bench.machine.state(), "waiter");
     assert_eq!(bench.said_to_one(), [("10.0.0.9:8239".to_owned(), PING.to_owned())]);
-    assert!(bench.effects.contains(&Effect::KillGroup { child, signal: Signal::KILL }));
+    assert!(bench.asked.contains(&Effect::KillGroup { child, signal: Signal::KILL }));
 }
 
 #[test]
 fn a_token_that_is_older_than_what_was_heard_of_is_refused_and_so_is_a_second_one() {
     let mut bench = Bench::waiter();
     bench.hear_alone("3", &take("3", &token(3, "9", 1), "{}", "3.1"));
-    assert_eq!(bench.ring.state(), "waiter");
+    assert_eq!(bench.machine.state(), "waiter");
     assert_eq!(bench.said_to_one(), [("10.0.0.3:8239".to_owned(), RECENTLY.to_owned())]);
     let mut bench = Bench::owner(&token(4, "3", 7));
     bench.said_to_one();
@@ -399,9 +340,9 @@ fn a_token_that_is_older_than_what_was_heard_of_is_refused_and_so_is_a_second_on
 fn a_step_that_fails_leaves_the_data_as_it_was_and_the_token_goes_on() {
     let mut bench = Bench::owner(&token(4, "3", 7));
     bench.said_to_one();
-    let (child, _) = bench.spawned().expect("the owner works");
-    bench.give(Input::SpawnFailed { child, error: "no such shell".into() });
-    bench.pass(2_100);
+    let (child, _) = bench.step();
+    bench.input(Input::SpawnFailed { child, error: "no such shell".into() });
+    bench.pass(2_100 * MS);
     let nodes = r#"{"3":"10.0.0.3","5":"10.0.0.5","9":"10.0.0.9"}"#;
     let said = bench.said_to_one();
     assert_eq!(said.last().map(|(_, text)| text.clone()), Some(take("5", &token(4, "3", 7), nodes, "3.14")));

@@ -10,7 +10,7 @@ fn world() -> World {
 }
 
 fn reason(world: &World, conn: ConnId) -> String {
-    let answer = world.answer(conn).unwrap_or_else(|| panic!("an answer: {:?}", world.answers));
+    let answer = world.answer(conn).expect("an answer");
     assert_eq!(answer["type"], "error", "{answer}");
     assert!(world.closed.contains(&conn));
     answer["reason"].as_str().unwrap().to_owned()
@@ -47,9 +47,9 @@ fn a_refused_poke_says_why() {
 fn a_notify_is_done_when_the_controller_has_counted_it() {
     let mut world = world();
     let conns = [(); 3].map(|()| world.request(r#"{"type":"notify","trigger":"go"}"#));
-    let counts: Vec<Value> = world.take("notify").iter().map(|notify| notify["count"].clone()).collect();
+    let counts: Vec<Value> = world.take_said("notify").iter().map(|notify| notify["count"].clone()).collect();
     assert_eq!(counts, [1, 2, 3]);
-    world.say(json!({"type": "noted", "room": "r1", "trigger": "go", "count": 2, "left": 5}));
+    world.tell(json!({"type": "noted", "room": "r1", "trigger": "go", "count": 2, "left": 5}));
     assert_eq!(world.answer(conns[0]).unwrap()["left"], 5);
     assert_eq!(world.answer(conns[1]).unwrap()["left"], 5);
     assert_eq!(world.answer(conns[2]), None);
@@ -59,7 +59,7 @@ fn a_notify_is_done_when_the_controller_has_counted_it() {
 fn only_a_notify_after_the_trigger_fired_is_reported_as_late() {
     let mut world = world();
     let conns = [(); 3].map(|()| world.request(r#"{"type":"notify","trigger":"go","data":1}"#));
-    world.say(json!({"type": "noted", "room": "r1", "trigger": "go", "count": 3, "left": 0, "in_time": 1}));
+    world.tell(json!({"type": "noted", "room": "r1", "trigger": "go", "count": 3, "left": 0, "in_time": 1}));
     let late: Vec<Value> = conns.iter().map(|conn| world.answer(*conn).unwrap()["late"].clone()).collect();
     assert_eq!(late, [Value::Null, json!(true), json!(true)]);
 }
@@ -69,7 +69,7 @@ fn an_unknown_trigger_is_refused_with_the_known_ones() {
     let mut world = world();
     let conn = world.request(r#"{"type":"notify","trigger":"gone"}"#);
     assert_eq!(reason(&world, conn), "the test has no trigger \"gone\"; its triggers: go, end");
-    assert_eq!(world.take("notify"), [Value::Null; 0]);
+    assert_eq!(world.take_said("notify"), [Value::Null; 0]);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_wait_ends_when_its_trigger_fires_or_at_once_when_it_has() {
     let mut world = world();
     let first = world.request(r#"{"type":"wait","trigger":"go"}"#);
     assert_eq!(world.answer(first), None);
-    world.say(json!({"type": "triggered", "room": "r1", "trigger": "go"}));
+    world.tell(json!({"type": "triggered", "room": "r1", "trigger": "go"}));
     assert_eq!(world.answer(first).unwrap()["type"], "done");
     let second = world.request(r#"{"type":"wait","trigger":"go"}"#);
     assert_eq!(world.answer(second).unwrap()["type"], "done");
@@ -87,7 +87,7 @@ fn a_wait_ends_when_its_trigger_fires_or_at_once_when_it_has() {
 fn requests_that_wait_at_the_end_are_refused() {
     let mut world = World::running(json!([]));
     let conn = world.request(r#"{"type":"wait","trigger":"go"}"#);
-    world.say(json!({"type": "stop", "run": "r1", "reason": "x", "how": "stop"}));
+    world.tell(json!({"type": "stop", "run": "r1", "reason": "x", "how": "stop"}));
     assert_eq!(reason(&world, conn), "the run has ended");
 }
 
@@ -101,7 +101,7 @@ fn garbage_and_crowds_are_answered_and_closed() {
     assert!(reason(&world, crowd[4096]).contains("4096 requests wait"));
     world.input(Input::Closed { conn: crowd[0], reason: "gone".into() });
     let conn = ConnId(77);
-    world.input(Input::Accepted { conn, listener: ListenerId(0), peer: super::world::PEER });
+    world.input(Input::Accepted { conn, listener: ListenerId(0), peer: crate::machine::stage::LOCAL });
     world.input(Input::Received { conn, bytes: &[b'x'; 200_000] });
     assert!(reason(&world, conn).contains("longer than"));
 }
@@ -116,7 +116,7 @@ fn uncounted_notifies_have_a_bound_even_if_no_command_waits_for_them() {
     }
     let conn = world.request(r#"{"type":"notify","trigger":"go"}"#);
     assert!(reason(&world, conn).contains("away for too long to count more notifies"));
-    world.say(json!({"type": "noted", "room": "r1", "trigger": "go", "count": 1, "left": 9}));
+    world.tell(json!({"type": "noted", "room": "r1", "trigger": "go", "count": 1, "left": 9}));
     let conn = world.request(r#"{"type":"notify","trigger":"go"}"#);
     assert!(world.answer(conn).is_none());
 }
@@ -130,6 +130,6 @@ fn processes_of_other_users_are_refused_with_the_reason() {
         world.input(Input::Accepted { conn, listener: ListenerId(0), peer });
         world.input(Input::Received { conn, bytes: b"{\"type\":\"wait\",\"trigger\":\"gone\"}\n" });
         assert_eq!(reason(&world, conn).contains("only that user and root"), !may, "{uid}");
-        assert_eq!(world.answers[&conn].len(), 1, "{uid}");
+        assert_eq!(world.sent[&conn].len(), 1, "{uid}");
     }
 }

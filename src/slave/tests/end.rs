@@ -12,7 +12,7 @@ fn stop(world: &mut World, now: bool) {
 }
 
 fn say_stop(world: &mut World, how: &str) {
-    world.say(json!({"type": "stop", "run": "r1", "reason": "the end", "how": how}));
+    world.tell(json!({"type": "stop", "run": "r1", "reason": "the end", "how": how}));
 }
 
 fn one() -> World {
@@ -29,7 +29,7 @@ fn a_stop_signals_once_waits_kills_after_the_grace_and_sweeps() {
     assert_eq!(world.kills, []);
     world.pass(Duration::from_millis(1));
     assert_eq!(world.kills, [("a".to_owned(), Signal::KILL)]);
-    assert_eq!(world.take("stopped").len(), 0);
+    assert_eq!(world.take_said("stopped").len(), 0);
     world.exits("a", Exit::Signal(Signal::KILL));
     assert_eq!(world.reports().last().unwrap(), "exited a#1 stopped");
     assert_eq!(world.sweeps.len(), 2);
@@ -47,7 +47,7 @@ fn jobs_may_finish_while_services_go_on_and_nothing_begins() {
         shell("on", json!({"trigger": "go"}), json!({}))
     ]));
     say_stop(&mut world, "finish");
-    world.say(json!({"type": "triggered", "room": "r1", "trigger": "go"}));
+    world.tell(json!({"type": "triggered", "room": "r1", "trigger": "go"}));
     world.pass(Duration::from_secs(9));
     assert_eq!((world.sweeps.len(), world.kills.len()), (0, 0));
     world.reports();
@@ -74,7 +74,7 @@ fn a_job_that_is_cut_off_has_failed_even_if_it_then_passes() {
     world.exits("job", Exit::Code(0));
     world.exits("srv", Exit::Code(1));
     let exited = |report: &&Value| report["event"] == "exited";
-    let said = world.take("report");
+    let said = world.take_said("report");
     let of = |report: &Value| [&report["outcome"], &report["why"], &report["cut_off"]].map(Value::clone);
     let said: Vec<_> = said.iter().filter(exited).map(of).collect();
     assert_eq!(said[0], [json!("failed"), json!("cut off by the end of the run"), json!(true)]);
@@ -91,7 +91,7 @@ fn a_job_that_was_asked_to_end_is_not_awaited_and_not_cut_off() {
         entry("k", json!({"trigger": "go"}), kill),
         shell("k2", json!({"trigger": "go"}), json!({"command": "kill @{slow2.pid}"}))
     ]));
-    world.say(json!({"type": "triggered", "room": "r1", "trigger": "go"}));
+    world.tell(json!({"type": "triggered", "room": "r1", "trigger": "go"}));
     world.exits("k2", Exit::Code(0));
     assert!(!world.reports().iter().any(|report| report.starts_with("idle")));
     say_stop(&mut world, "finish");
@@ -180,7 +180,7 @@ fn leftover_processes_get_the_rest_of_the_grace_and_are_then_killed() {
     assert!(world.sweeps.contains(&Signal::KILL), "{:?}", world.sweeps);
     assert_eq!(world.left.len(), 0);
     world.record_all();
-    assert_eq!(world.take("stopped").len(), 1);
+    assert_eq!(world.take_said("stopped").len(), 1);
 }
 
 #[test]
@@ -233,8 +233,8 @@ fn finally_entries_run_after_all_others_and_within_the_grace() {
     assert_eq!(world.kills.last(), Some(&("g".to_owned(), Signal::KILL)));
     world.exits("g", Exit::Signal(Signal::KILL));
     assert_eq!(world.reports().last().unwrap(), "exited g#1 failed");
-    world.say(json!({"type": "recorded", "run": "r1", "seq": 100}));
-    assert_eq!(world.take("stopped").len(), 1);
+    world.tell(json!({"type": "recorded", "run": "r1", "seq": 100}));
+    assert_eq!(world.take_said("stopped").len(), 1);
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn nothing_new_starts_once_the_end_has_begun() {
         shell("t", json!({"trigger": "go"}), json!({}))
     ]));
     stop(&mut world, false);
-    world.say(json!({"type": "triggered", "room": "r1", "trigger": "go"}));
+    world.tell(json!({"type": "triggered", "room": "r1", "trigger": "go"}));
     world.signal(Signal::USR1);
     world.pass(Duration::from_secs(2));
     world.exits("a", Exit::Code(0));
@@ -258,7 +258,7 @@ fn nothing_new_starts_once_the_end_has_begun() {
 fn a_signal_after_the_end_trigger_is_no_failure() {
     let mut world = World::new();
     world.run(json!({"entries": [shell("a", json!({"at": 0}), json!({}))], "end_trigger": "end"}));
-    world.say(json!({"type": "triggered", "room": "r1", "trigger": "end"}));
+    world.tell(json!({"type": "triggered", "room": "r1", "trigger": "end"}));
     world.exits("a", Exit::Code(143));
     assert!(world.reports().contains(&"exited a#1 stopped".to_owned()));
 }
@@ -269,16 +269,16 @@ fn the_slave_has_stopped_only_when_everything_it_sent_is_answered() {
     world.files.insert("/d/r1/output/a.out".into(), b"hello".to_vec());
     stop(&mut world, false);
     world.exits("a", Exit::Signal(Signal::TERM));
-    assert_eq!(world.take("stopped").len(), 0);
-    let output: Vec<Value> = world.take("output");
+    assert_eq!(world.take_said("stopped").len(), 0);
+    let output: Vec<Value> = world.take_said("output");
     assert_eq!(
         (&output[0]["file"], &output[0]["offset"], &output[0]["data"]),
         (&json!("a.out"), &json!(0), &json!("aGVsbG8="))
     );
-    world.say(json!({"type": "recorded", "run": "r1", "seq": 100}));
-    assert_eq!(world.take("stopped").len(), 0);
-    world.say(json!({"type": "kept", "run": "r1", "file": "a.out", "length": 5}));
-    assert_eq!(world.take("stopped").len(), 1);
+    world.tell(json!({"type": "recorded", "run": "r1", "seq": 100}));
+    assert_eq!(world.take_said("stopped").len(), 0);
+    world.tell(json!({"type": "kept", "run": "r1", "file": "a.out", "length": 5}));
+    assert_eq!(world.take_said("stopped").len(), 1);
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn collected_files_are_shipped_at_the_end() {
     world.files.insert("/d/r1/work/x.log".into(), b"log".to_vec());
     stop(&mut world, false);
     world.exits("a", Exit::Code(0));
-    assert_eq!(world.take("output")[0]["file"], "a.files/x.log");
+    assert_eq!(world.take_said("output")[0]["file"], "a.files/x.log");
 }
 
 #[test]
@@ -297,17 +297,17 @@ fn an_empty_file_is_collected_too_and_a_refused_one_does_not_delay_the_end() {
     world.files.insert("/d/r1/work/other.log".into(), b"other".to_vec());
     stop(&mut world, false);
     world.exits("a", Exit::Code(0));
-    let outputs = world.take("output");
+    let outputs = world.take_said("output");
     assert_eq!((&outputs[0]["file"], &outputs[0]["data"]), (&json!("a.files/empty.log"), &json!("")));
     let no = json!({"type": "kept", "run": "r1", "file": "a.files/other.log", "length": 0, "refused": "too many"});
-    world.say(no.clone());
-    world.say(no);
+    world.tell(no.clone());
+    world.tell(no);
     let warnings = world.reports().iter().filter(|report| report.starts_with("warning")).count();
     assert_eq!(warnings, 1);
-    world.say(json!({"type": "recorded", "run": "r1", "seq": 100}));
-    assert_eq!(world.take("stopped").len(), 0, "the empty file was not confirmed");
-    world.say(json!({"type": "kept", "run": "r1", "file": "a.files/empty.log", "length": 0}));
-    assert_eq!(world.take("stopped").len(), 1);
+    world.tell(json!({"type": "recorded", "run": "r1", "seq": 100}));
+    assert_eq!(world.take_said("stopped").len(), 0, "the empty file was not confirmed");
+    world.tell(json!({"type": "kept", "run": "r1", "file": "a.files/empty.log", "length": 0}));
+    assert_eq!(world.take_said("stopped").len(), 1);
 }
 
 #[test]
@@ -332,7 +332,7 @@ fn an_immediate_stop_kills_everything_and_ships_nothing() {
     world.exits("a", Exit::Signal(Signal::KILL));
     assert!(world.sweeps.iter().all(|signal| *signal == Signal::KILL));
     assert_eq!(world.started(), ["a"]);
-    assert_eq!(world.take("stopped").len(), 1);
+    assert_eq!(world.take_said("stopped").len(), 1);
 }
 
 #[test]
@@ -341,14 +341,14 @@ fn a_run_that_was_not_started_has_stopped_at_once() {
     world.connect(None, 0);
     world.prepare(json!({}));
     stop(&mut world, false);
-    assert_eq!(world.take("stopped").len(), 1);
+    assert_eq!(world.take_said("stopped").len(), 1);
     assert_eq!(world.sweeps, []);
     stop(&mut world, false);
-    assert_eq!(world.take("stopped").len(), 1, "each stop is answered");
-    world.say(json!({"type": "dismissed", "run": "r1", "verdict": "failed"}));
+    assert_eq!(world.take_said("stopped").len(), 1, "each stop is answered");
+    world.tell(json!({"type": "dismissed", "run": "r1", "verdict": "failed"}));
     assert_eq!(removed(&world.spawned[0].1.argv), Some(&["r1".to_owned()][..]));
     stop(&mut world, false);
-    assert_eq!(world.take("stopped").len(), 1, "also if the run is unknown");
+    assert_eq!(world.take_said("stopped").len(), 1, "also if the run is unknown");
 }
 
 #[test]
@@ -357,12 +357,12 @@ fn a_dismissed_run_leaves_no_directory_and_the_next_run_can_begin() {
     world.exits("a", Exit::Code(0));
     stop(&mut world, false);
     world.record_all();
-    world.say(json!({"type": "dismissed", "run": "r1", "verdict": "passed"}));
+    world.tell(json!({"type": "dismissed", "run": "r1", "verdict": "passed"}));
     assert_eq!(removed(&world.spawned[1].1.argv), Some(&["r1".to_owned()][..]));
-    world.say(json!({"type": "prepare", "run": "r2", "test": "t", "grace": 0, "entries": []}));
-    assert_eq!(world.take("ready").len(), 0, "not before the directory is gone");
+    world.tell(json!({"type": "prepare", "run": "r2", "test": "t", "grace": 0, "entries": []}));
+    assert_eq!(world.take_said("ready").len(), 0, "not before the directory is gone");
     world.exits("rm", Exit::Code(0));
-    assert_eq!(world.take("ready")[0]["run"], "r2");
+    assert_eq!(world.take_said("ready")[0]["run"], "r2");
     assert_eq!(world.exit, None);
 }
 
@@ -376,7 +376,7 @@ fn a_slave_for_one_run_exits_after_it() {
     stop(&mut world, false);
     world.record_all();
     assert_eq!(world.exit, None);
-    world.say(json!({"type": "dismissed", "run": "r1", "verdict": "failed"}));
+    world.tell(json!({"type": "dismissed", "run": "r1", "verdict": "failed"}));
     assert_eq!(world.exit, Some(0));
     assert!(world.spawned.is_empty(), "the directory is kept");
 }
@@ -409,7 +409,7 @@ fn a_slave_that_ends_its_part_before_the_run_ends_says_so() {
         world.signal(Signal::TERM);
         world.exits("a", Exit::Signal(Signal::TERM));
         world.record_all();
-        world.take("stopped").pop().expect("it has stopped")["by_itself"].clone()
+        world.take_said("stopped").pop().expect("it has stopped")["by_itself"].clone()
     };
     assert_eq!(ends(false, false), json!(true));
     assert_eq!(ends(true, false), json!(true));
@@ -421,11 +421,11 @@ fn a_slave_that_must_exit_begins_no_run() {
     let mut world = World::new();
     world.connect(None, 0);
     world.prepare(json!({"entries": [shell("a", json!({"at": 0}), json!({}))]}));
-    world.say(json!({"type": "start", "run": "r1", "at": world.now.as_micros() + AHEAD + 1_000}));
+    world.tell(json!({"type": "start", "run": "r1", "at": world.now.as_micros() + AHEAD + 1_000}));
     world.now = world.now + Duration::from_millis(1);
     world.signal(Signal::TERM);
     assert!(world.started().is_empty(), "{:?}", world.started());
-    assert_eq!(world.take("stopped").len(), 1);
+    assert_eq!(world.take_said("stopped").len(), 1);
     world.exits("rm", Exit::Code(0));
     assert_eq!(world.exit, Some(0));
 }
@@ -458,6 +458,6 @@ fn a_notify_that_waits_does_not_delay_the_end() {
     let mut world = World::running(json!([entry("n", json!({"at": 0}), json!({"notify": {"trigger": "go"}}))]));
     stop(&mut world, false);
     assert_eq!(world.reports().last().unwrap(), "exited n#1 stopped");
-    world.say(json!({"type": "recorded", "run": "r1", "seq": 100}));
-    assert_eq!(world.take("stopped").len(), 1);
+    world.tell(json!({"type": "recorded", "run": "r1", "seq": 100}));
+    assert_eq!(world.take_said("stopped").len(), 1);
 }

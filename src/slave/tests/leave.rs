@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::world::{PEER, World};
+use super::world::World;
 use crate::machine::Input;
+use crate::machine::stage::LOCAL;
 use crate::slave::{Leave, ORPHAN_AFTER};
 
 fn slave(leave: Leave) -> World {
@@ -15,23 +16,23 @@ fn slave(leave: Leave) -> World {
 /// A controller that launches its slaves welcomes this one.
 fn welcome(world: &mut World, run: Option<&str>) {
     let conn = world.conn.expect("the slave asked for a connection");
-    world.input(Input::Connected { conn, peer: PEER, local: None });
-    world.take("hello");
+    world.input(Input::Connected { conn, peer: LOCAL, local: None });
+    world.take_said("hello");
     let run = run.map_or_else(|| json!({}), |run| json!({"run": run}));
     let mut welcome = json!({"type": "welcome", "protocol": 1, "version": "x", "leave": true});
     welcome.as_object_mut().unwrap().extend(run.as_object().unwrap().clone());
-    world.say(welcome);
+    world.tell(welcome);
 }
 
 /// Serves a run from its first message to its dismissal.
 fn serve(world: &mut World) {
     world.prepare(json!({}));
     world.start();
-    world.say(json!({"type": "stop", "run": "r1", "reason": "the end", "how": "stop"}));
+    world.tell(json!({"type": "stop", "run": "r1", "reason": "the end", "how": "stop"}));
     world.record_all();
-    assert_eq!(world.take("stopped").len(), 1);
-    world.say(json!({"type": "dismissed", "run": "r1", "verdict": "passed"}));
-    let removing: Vec<_> = world.running.keys().copied().collect();
+    assert_eq!(world.take_said("stopped").len(), 1);
+    world.tell(json!({"type": "dismissed", "run": "r1", "verdict": "passed"}));
+    let removing: Vec<_> = world.running.iter().copied().collect();
     for child in removing {
         world.input(Input::Exited { child, exit: crate::machine::Exit::Code(0) });
     }
@@ -57,9 +58,9 @@ fn a_slave_for_one_run_does_not_reconnect_after_it() {
     for once in [true, false] {
         let mut world = World::with(|config| config.once = once);
         world.run(json!({"entries": []}));
-        world.say(json!({"type": "stop", "run": "r1", "reason": "the end", "how": "stop"}));
+        world.tell(json!({"type": "stop", "run": "r1", "reason": "the end", "how": "stop"}));
         world.record_all();
-        world.say(json!({"type": "dismissed", "run": "r1", "verdict": "passed"}));
+        world.tell(json!({"type": "dismissed", "run": "r1", "verdict": "passed"}));
         assert!(world.exit.is_none() && !world.running.is_empty(), "its directory is being removed");
         world.lose();
         world.pass(Duration::from_secs(10));
@@ -78,7 +79,7 @@ fn a_slave_that_is_configured_to_stay_stays() {
     let mut world = slave(Leave::Never);
     welcome(&mut world, None);
     let bye = bye(&mut world);
-    world.say(bye);
+    world.tell(bye);
     assert_eq!(world.exit, None);
 }
 
@@ -87,9 +88,9 @@ fn a_slave_that_a_launching_controller_turns_away_exits_with_the_reason() {
     let mut world = slave(Leave::WhenTold);
     welcome(&mut world, None);
     let bye = bye(&mut world);
-    world.say(bye);
+    world.tell(bye);
     assert_eq!(world.exit, Some(1));
-    assert!(world.printed.contains("another slave called node1 is connected"), "{}", world.printed);
+    assert!(world.complained.contains("another slave called node1 is connected"), "{}", world.complained);
     let mut world = slave(Leave::WhenTold);
     welcome(&mut world, None);
     world.lose();

@@ -20,7 +20,7 @@ fn barrier(world: &mut World, more: &str) -> ConnId {
 }
 
 fn verdict(world: &mut World, kind: &str, ids: Value) {
-    world.say(json!({"type": "verdict", "room": "r1", "round": 1, "verdict": kind, "who": ["x"], "reason": "why",
+    world.tell(json!({"type": "verdict", "room": "r1", "round": 1, "verdict": kind, "who": ["x"], "reason": "why",
         "ids": ids}));
 }
 
@@ -29,9 +29,9 @@ fn ids(messages: &[Value]) -> Vec<&Value> {
 }
 
 /// The last answer to a command.
-fn met(world: &World, conn: ConnId) -> &Value {
-    let answer = world.answers.get(&conn).and_then(|lines| lines.last());
-    let answer = answer.unwrap_or_else(|| panic!("an answer: {:?}", world.answers));
+fn met(world: &World, conn: ConnId) -> Value {
+    let answer = world.sent.get(&conn).and_then(|lines| lines.last()).expect("an answer");
+    let answer: Value = serde_json::from_slice(answer).expect("a JSON line");
     assert_eq!(answer["type"], "met", "{answer}");
     assert!(world.closed.contains(&conn));
     answer
@@ -41,16 +41,16 @@ fn met(world: &World, conn: ConnId) -> &Value {
 fn a_command_arrives_as_its_slave_and_gets_the_verdict() {
     let mut world = world();
     let conn = barrier(&mut world, r#","party":{"members":["node1","b"]},"timeout":5000000,"tag":"t""#);
-    let arrive = world.take("arrive").remove(0);
+    let arrive = world.take_said("arrive").remove(0);
     let said = json!({"type": "arrive", "room": "r1", "barrier": "up", "id": 1, "member": "node1#t",
         "party": {"members": ["node1", "b"]}, "timeout": 5_000_000});
     assert_eq!(arrive, said);
     assert_eq!(world.answer(conn), None);
     verdict(&mut world, "lost", json!([1]));
-    assert_eq!(world.take("heard"), [json!({"type": "heard", "room": "r1", "ids": [1]})]);
-    assert_eq!(met(&world, conn), &json!({"type": "met", "verdict": "lost", "who": ["x"], "reason": "why"}));
+    assert_eq!(world.take_said("heard"), [json!({"type": "heard", "room": "r1", "ids": [1]})]);
+    assert_eq!(met(&world, conn), json!({"type": "met", "verdict": "lost", "who": ["x"], "reason": "why"}));
     world.pass(10 * SECOND);
-    assert_eq!(world.take("gone").len(), 0);
+    assert_eq!(world.take_said("gone").len(), 0);
 }
 
 #[test]
@@ -62,26 +62,26 @@ fn the_members_of_a_slave_have_the_name_under_which_it_serves() {
     barrier(&mut world, r#","tag":"t""#);
     world.request(r#"{"type":"sync","session":"s","value":1}"#);
     let members = |said: Vec<Value>| said.iter().map(|it| it["member"].clone()).collect::<Vec<_>>();
-    assert_eq!(members(world.take("arrive")), ["any1#x", "any1", "any1#t"]);
-    assert_eq!(members(world.take("give")), ["any1"]);
+    assert_eq!(members(world.take_said("arrive")), ["any1#x", "any1", "any1#t"]);
+    assert_eq!(members(world.take_said("give")), ["any1"]);
     // The hello still has its own name, and the members keep theirs after a reconnect.
     assert_eq!(world.reconnect(Some("r1"), 0)["name"], "node1");
-    assert_eq!(members(world.take("arrive")), ["any1#x", "any1", "any1#t"]);
+    assert_eq!(members(world.take_said("arrive")), ["any1#x", "any1", "any1#t"]);
 }
 
 #[test]
 fn one_verdict_releases_several_members_and_is_confirmed_once() {
     let mut world = world();
     let conns = ["a", "b", "c"].map(|tag| barrier(&mut world, &format!(",\"tag\":\"{tag}\"")));
-    assert_eq!(ids(&world.take("arrive")), [1, 2, 3]);
+    assert_eq!(ids(&world.take_said("arrive")), [1, 2, 3]);
     verdict(&mut world, "released", json!([1, 3]));
     assert_eq!(met(&world, conns[0])["verdict"], "released");
     assert_eq!(world.answer(conns[1]), None);
     assert_eq!(met(&world, conns[2])["verdict"], "released");
-    assert_eq!(world.take("heard")[0]["ids"], json!([1, 3]));
+    assert_eq!(world.take_said("heard")[0]["ids"], json!([1, 3]));
     verdict(&mut world, "released", json!([1]));
-    assert_eq!(world.answers[&conns[0]].len(), 1);
-    assert_eq!(world.take("heard")[0]["ids"], json!([1]), "a repeated verdict is confirmed again");
+    assert_eq!(world.sent[&conns[0]].len(), 1);
+    assert_eq!(world.take_said("heard")[0]["ids"], json!([1]), "a repeated verdict is confirmed again");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn arrivals_are_sent_again_after_a_reconnect_with_the_time_left() {
     let before = world.now;
     world.pass(10 * SECOND);
     world.reconnect(Some("r1"), 1_000);
-    let again = world.take("arrive");
+    let again = world.take_said("arrive");
     assert_eq!(ids(&again), [1, 2]);
     let left = 60_000_000 - world.now.since(before).as_micros() as u64;
     assert_eq!((&again[0]["timeout"], &again[1]["timeout"]), (&json!(left), &Value::Null));
@@ -113,7 +113,7 @@ fn a_timeout_expires_on_time_while_the_controller_is_away() {
         assert!(world.now.since(tried) <= 3 * SECOND + Duration::from_millis(1));
     }
     assert!(world.now.since(tried) >= 3 * SECOND);
-    assert_eq!(met(&world, conn), &json!({"type": "met", "reason": "the controller is out of reach (reset)"}));
+    assert_eq!(met(&world, conn), json!({"type": "met", "reason": "the controller is out of reach (reset)"}));
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn the_controllers_own_verdict_wins_while_it_is_connected() {
     world.pass(3 * SECOND + Duration::from_millis(250));
     assert_eq!(met(&world, mute).get("verdict"), None);
     assert_eq!(met(&world, mute)["reason"], "the controller is connected and has not answered yet");
-    assert_eq!(world.take("gone"), [json!({"type": "gone", "room": "r1", "ids": [2]})]);
+    assert_eq!(world.take_said("gone"), [json!({"type": "gone", "room": "r1", "ids": [2]})]);
 }
 
 #[test]
@@ -138,20 +138,21 @@ fn withdrawals_and_confirmations_are_repeated_until_the_controller_has_them() {
     barrier(&mut world, r#","tag":"x""#);
     world.lose();
     world.input(Input::Closed { conn, reason: "died".into() });
-    assert_eq!(world.take("gone").len(), 0);
-    while world.conn.is_none() {
-        world.pass(Duration::from_millis(100));
-    }
+    assert_eq!(world.take_said("gone").len(), 0);
+    world.await_dial();
     world.connect(Some("r1"), 1_000);
-    assert_eq!(world.take("gone")[0]["ids"], json!([1]));
+    assert_eq!(world.take_said("gone")[0]["ids"], json!([1]));
     world.said.clear();
     verdict(&mut world, "released", json!([2]));
     world.reconnect(Some("r1"), 1_000);
-    assert_eq!(world.take("heard").last().unwrap()["ids"], json!([2]));
+    assert_eq!(world.take_said("heard").last().unwrap()["ids"], json!([2]));
     world.pass(20 * SECOND);
     world.said.clear();
     world.reconnect(Some("r1"), 1_000);
-    assert_eq!((world.take("gone").len(), world.take("heard").len(), world.take("arrive").len()), (0, 0, 0));
+    assert_eq!(
+        (world.take_said("gone").len(), world.take_said("heard").len(), world.take_said("arrive").len()),
+        (0, 0, 0)
+    );
 }
 
 #[test]
@@ -159,7 +160,7 @@ fn the_arrival_of_a_command_that_dies_is_taken_back() {
     let mut world = world();
     let conn = barrier(&mut world, "");
     world.input(Input::Closed { conn, reason: "died".into() });
-    assert_eq!(world.take("gone")[0]["ids"], json!([1]));
+    assert_eq!(world.take_said("gone")[0]["ids"], json!([1]));
     verdict(&mut world, "released", json!([1]));
     assert_eq!(world.answer(conn), None);
 }
@@ -168,10 +169,10 @@ fn the_arrival_of_a_command_that_dies_is_taken_back() {
 fn a_release_at_an_instant_waits_for_it_on_our_own_clock() {
     let mut world = world();
     let conn = barrier(&mut world, r#","harmonize":true,"timeout":1000"#);
-    assert_eq!(world.take("arrive")[0]["harmonize"], true);
+    assert_eq!(world.take_said("arrive")[0]["harmonize"], true);
     let at = world.now.as_micros() + AHEAD + 50_000;
-    world.say(json!({"type": "verdict", "room": "r1", "round": 1, "verdict": "released", "at": at, "ids": [1]}));
-    assert_eq!(world.take("heard").len(), 1);
+    world.tell(json!({"type": "verdict", "room": "r1", "round": 1, "verdict": "released", "at": at, "ids": [1]}));
+    assert_eq!(world.take_said("heard").len(), 1);
     world.pass(Duration::from_micros(49_999));
     assert_eq!(world.answer(conn), None);
     world.pass(Duration::from_micros(1));
@@ -182,7 +183,7 @@ fn a_release_at_an_instant_waits_for_it_on_our_own_clock() {
 fn a_release_far_in_the_future_is_not_awaited() {
     let mut world = world();
     let conn = barrier(&mut world, "");
-    world.say(json!({"type": "verdict", "room": "r1", "round": 1, "verdict": "released", "at": u64::MAX, "ids": [1]}));
+    world.tell(json!({"type": "verdict", "room": "r1", "round": 1, "verdict": "released", "at": u64::MAX, "ids": [1]}));
     world.pass(SECOND);
     assert_eq!(met(&world, conn)["verdict"], "released");
 }
@@ -193,16 +194,16 @@ fn the_map_of_a_sync_is_relayed_byte_for_byte_before_the_verdict() {
     let value = r#"{"b": 1.50, "a":[2,  3]}"#;
     let give = |tag: &str| format!("{{\"type\": \"sync\",\"session\":\"s\",\"tag\":\"{tag}\",\"value\":{value}}}");
     let conns = ["a", "b"].map(|tag| world.request(&give(tag)));
-    let said = world.take("give");
+    let said = world.take_said("give");
     assert_eq!((&said[0]["timeout"], &said[0]["member"]), (&json!(60_000_000), &json!("node1#a")));
     let map = "{\"type\":\"map\",\"room\":\"r1\",\"session\":\"s\",\"round\":4,\"map\":{\"node1#a\":{\"x\":  1.0}}}\n";
-    world.say_bytes(map.as_bytes());
+    world.say(world.conn.unwrap(), map.trim_end());
     assert_eq!(world.answer(conns[0]), None);
-    world.say(json!({"type": "verdict", "room": "r1", "round": 4, "verdict": "released", "ids": [1, 2]}));
+    world.tell(json!({"type": "verdict", "room": "r1", "round": 4, "verdict": "released", "ids": [1, 2]}));
     for conn in conns {
         assert_eq!(world.answer(conn).unwrap()["map"], json!({"node1#a": {"x": 1.0}}));
         assert_eq!(met(&world, conn)["verdict"], "released");
-        assert_eq!(world.raw[&conn][0], map.as_bytes());
+        assert_eq!(&*world.sent[&conn][0], map.as_bytes());
     }
 }
 
@@ -211,7 +212,7 @@ fn a_value_may_be_longer_than_other_requests() {
     let mut world = world();
     let long = "x".repeat(2_000_000);
     world.request(&format!("{{\"type\":\"sync\",\"session\":\"s\",\"value\":\"{long}\"}}"));
-    assert_eq!(world.take("give")[0]["value"].as_str().unwrap().len(), long.len());
+    assert_eq!(world.take_said("give")[0]["value"].as_str().unwrap().len(), long.len());
     let conn = world.request(&format!("{{\"type\":\"barrier\",\"barrier\":\"s\",\"abort\":\"{long}\"}}"));
     assert_eq!(world.answer(conn).unwrap()["type"], "error");
 }
@@ -222,7 +223,7 @@ fn the_timeout_of_the_test_file_applies_if_a_request_names_none() {
     world.run(json!({"timeouts": {"up": 7_000_000}}));
     barrier(&mut world, "");
     barrier(&mut world, r#","tag":"x","timeout":8000000"#);
-    let timeouts: Vec<Value> = world.take("arrive").iter().map(|arrive| arrive["timeout"].clone()).collect();
+    let timeouts: Vec<Value> = world.take_said("arrive").iter().map(|arrive| arrive["timeout"].clone()).collect();
     assert_eq!(timeouts, [7_000_000, 8_000_000]);
 }
 
@@ -246,11 +247,11 @@ fn an_entry_at_a_barrier_runs_until_the_verdict_and_exits_with_its_status() {
         ]));
         assert_eq!(world.reports(), ["begun", "spawned up#1"], "it is not idle");
         verdict(&mut world, kind, json!([1]));
-        let reports = world.take("report");
+        let reports = world.take_said("report");
         assert_eq!((&reports[0]["exit"], &reports[0]["outcome"]), (&json!({"code": status}), &json!(outcome)));
         let why = if status == 0 { Value::Null } else { json!("barrier up: why") };
         assert_eq!(reports[0]["why"], why);
-        assert_eq!(world.take("notify").len(), 1, "its followers run");
+        assert_eq!(world.take_said("notify").len(), 1, "its followers run");
     }
 }
 
@@ -265,9 +266,9 @@ fn an_entry_passes_with_a_status_that_it_expects_and_with_no_other() {
     ] {
         let action = json!({"barrier": {"barrier": "up", "expect": expect}});
         let mut world = World::running(json!([entry("up", json!({"at": 0}), action)]));
-        world.take("report");
+        world.take_said("report");
         verdict(&mut world, kind, json!([1]));
-        let report = world.take("report").remove(0);
+        let report = world.take_said("report").remove(0);
         let outcome = if why.is_null() { "passed" } else { "failed" };
         assert_eq!((&report["outcome"], &report["why"]), (&json!(outcome), &why), "{expect} {kind}");
     }
@@ -278,7 +279,7 @@ fn the_reason_of_an_entry_that_aborts_may_hold_variables() {
     let action = json!({"barrier": {"barrier": "up", "abort": "no disk on @{slave.name}",
         "expect": {"of": [{"code": 4}]}}});
     let mut world = World::running(json!([entry("off", json!({"at": 0}), action)]));
-    assert_eq!(world.take("arrive")[0]["abort"], "no disk on node1");
+    assert_eq!(world.take_said("arrive")[0]["abort"], "no disk on node1");
     verdict(&mut world, "aborted", json!([1]));
     assert!(world.reports().contains(&"exited off#1 passed".to_owned()));
 }
@@ -291,7 +292,7 @@ fn an_entry_without_a_verdict_exits_with_6() {
         json!({"barrier": {"barrier": "up", "timeout": 1_000_000}})
     )]));
     world.pass(2 * SECOND);
-    let reports = world.take("report");
+    let reports = world.take_said("report");
     let exited = reports.iter().find(|report| report["event"] == "exited").unwrap();
     assert_eq!(exited["exit"], json!({"code": 6}));
     assert!(exited["why"].as_str().unwrap().contains("no verdict was heard within 1s"), "{exited}");
@@ -301,11 +302,11 @@ fn an_entry_without_a_verdict_exits_with_6() {
 fn the_map_of_a_sync_entry_is_its_standard_output() {
     let action = json!({"sync": {"session": "s", "value": {"me": ["@{slave.name}", 1]}}});
     let mut world = World::running(json!([entry("s", json!({"at": 0}), action)]));
-    assert_eq!(world.take("give")[0]["value"], json!({"me": ["node1", 1]}));
-    world.say(json!({"type": "map", "room": "r1", "session": "s", "round": 1, "map": {"node1": 1}}));
+    assert_eq!(world.take_said("give")[0]["value"], json!({"me": ["node1", 1]}));
+    world.tell(json!({"type": "map", "room": "r1", "session": "s", "round": 1, "map": {"node1": 1}}));
     verdict(&mut world, "released", json!([1]));
     world.pass(SECOND);
-    let outputs = world.take("output");
+    let outputs = world.take_said("output");
     assert_eq!((outputs.len(), &outputs[0]["file"]), (1, &json!("s.out")));
     assert_eq!(decoded(&outputs[0]), b"{\"node1\":1}\n");
 }
@@ -315,9 +316,9 @@ fn the_end_of_the_run_stops_entries_and_takes_their_arrivals_back() {
     let mut world = World::running(json!([entry("up", json!({"at": 0}), json!({"barrier": {"barrier": "up"}}))]));
     let conn = barrier(&mut world, r#","tag":"x""#);
     world.reports();
-    world.say(json!({"type": "stop", "run": "r1", "reason": "x", "how": "stop"}));
+    world.tell(json!({"type": "stop", "run": "r1", "reason": "x", "how": "stop"}));
     assert!(world.reports().contains(&"exited up#1 stopped".to_owned()));
-    let gone: Vec<Value> = world.take("gone").iter().map(|gone| gone["ids"].clone()).collect();
+    let gone: Vec<Value> = world.take_said("gone").iter().map(|gone| gone["ids"].clone()).collect();
     assert_eq!(gone, [json!([1]), json!([2])]);
     assert_eq!(world.answer(conn).unwrap()["reason"], "the run has ended");
 }
@@ -334,17 +335,21 @@ fn a_kill_ends_an_entry_that_waits_and_takes_its_arrival_back() {
             entry("other", killed(json!({"code": 0})), json!({"notify": {"trigger": "go"}})),
         ]));
         world.pass(SECOND);
-        assert_eq!(world.take("gone").len(), 0, "SIGSTOP takes no arrival back");
+        assert_eq!(world.take_said("gone").len(), 0, "SIGSTOP takes no arrival back");
         world.said.clear();
         world.pass(SECOND);
-        assert_eq!(world.take("gone"), [json!({"type": "gone", "room": "r1", "ids": [1]})]);
-        let reports = world.take("report");
+        assert_eq!(world.take_said("gone"), [json!({"type": "gone", "room": "r1", "ids": [1]})]);
+        let reports = world.take_said("report");
         let exited = reports.iter().find(|report| report["event"] == "exited" && report["entry"] == "up").unwrap();
         assert_eq!((&exited["exit"], &exited["outcome"]), (&json!({"signal": "SIGTERM"}), &json!("stopped")));
         assert_eq!(exited["why"], "entry kill sent SIGTERM");
-        assert_eq!(world.take("notify").len(), 1, "the entries after its death run, those after its success do not");
+        assert_eq!(
+            world.take_said("notify").len(),
+            1,
+            "the entries after its death run, those after its success do not"
+        );
         verdict(&mut world, "released", json!([1]));
-        assert_eq!(world.take("heard").len(), 1);
+        assert_eq!(world.take_said("heard").len(), 1);
         assert!(!world.reports().iter().any(|report| report.starts_with("exited up")), "it has exited already");
     }
 }
@@ -354,8 +359,8 @@ fn a_check_is_answered_at_once_with_and_without_a_run() {
     let mut idle = World::new();
     idle.connect(None, 0);
     for mut world in [idle, world()] {
-        world.say(json!({"type": "check"}));
-        assert_eq!(world.take("alive").len(), 1);
+        world.tell(json!({"type": "check"}));
+        assert_eq!(world.take_said("alive").len(), 1);
     }
 }
 
@@ -367,12 +372,12 @@ fn a_wait_shows_the_data_of_notifies_and_data_is_sent_again() {
     world.request(r#"{"type":"notify","trigger":"go"}"#);
     world.said.clear();
     world.reconnect(Some("r1"), 1_000);
-    assert_eq!(world.take("state")[0]["notified"], json!({}));
-    let again = world.take("notify");
+    assert_eq!(world.take_said("state")[0]["notified"], json!({}));
+    let again = world.take_said("notify");
     assert_eq!((&again[0]["count"], &again[0]["data"]), (&json!(1), &json!({"x": 1})));
     assert_eq!((again.len(), &again[1]["count"]), (2, &json!(2)));
     let notes = json!([{"from": "node1", "data": {"x": 1}}]);
-    world.say(json!({"type": "triggered", "room": "r1", "trigger": "go", "notes": notes}));
+    world.tell(json!({"type": "triggered", "room": "r1", "trigger": "go", "notes": notes}));
     assert_eq!(world.answer(conn).unwrap()["notes"], notes);
     let late = world.request(r#"{"type":"wait","trigger":"go"}"#);
     assert_eq!(world.answer(late).unwrap()["notes"], notes);
@@ -390,10 +395,10 @@ fn names_that_are_not_valid_are_refused() {
         let conn = world.request(&format!(r#"{{"type":"barrier","barrier":"{name}"}}"#));
         assert_eq!(world.answer(conn).unwrap()["type"], "error");
     }
-    assert_eq!(world.take("arrive").len(), 0);
+    assert_eq!(world.take_said("arrive").len(), 0);
     barrier(&mut world, r#","tag":"""#);
     barrier(&mut world, r##","tag":"ż b#c""##);
-    let members: Vec<_> = world.take("arrive").into_iter().map(|arrive| arrive["member"].clone()).collect();
+    let members: Vec<_> = world.take_said("arrive").into_iter().map(|arrive| arrive["member"].clone()).collect();
     assert_eq!(members, ["node1#", "node1#ż b#c"]);
     world.signal(Signal::TERM);
 }

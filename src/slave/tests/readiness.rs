@@ -53,7 +53,8 @@ fn is_ready(world: &mut World) -> bool {
 
 /// Why the last entry that exited did so.
 fn why(world: &mut World) -> String {
-    let exited = world.take("report").into_iter().rfind(|report| report["event"] == "exited").expect("it has exited");
+    let exited =
+        world.take_said("report").into_iter().rfind(|report| report["event"] == "exited").expect("it has exited");
     exited["why"].as_str().unwrap_or_default().to_owned()
 }
 
@@ -184,11 +185,11 @@ fn a_command_reports_readiness_to_its_slave_or_as_to_systemd() {
     hears(&mut world, "READY=1\nSTATUS=up");
     assert!(is_ready(&mut world));
     assert_eq!(world.started(), ["srv", "use"]);
-    assert_eq!(world.take("notify").len(), 1);
+    assert_eq!(world.take_said("notify").len(), 1);
     hears(&mut world, "READY=1");
     let conn = world.request(r#"{"type":"ready","entry":"srv","nr":1}"#);
     assert_eq!(world.answer(conn).unwrap()["type"], "done");
-    assert_eq!((world.take("notify").len(), world.started().len()), (0, 2), "once a run");
+    assert_eq!((world.take_said("notify").len(), world.started().len()), (0, 2), "once a run");
     assert_eq!(world.ears.len(), 1, "a service also sends other messages, so it keeps its socket");
     world.exits("srv", Exit::Code(0));
     assert_eq!(world.ears.len(), 0);
@@ -236,19 +237,17 @@ fn the_trigger_is_notified_once_whatever_the_connection_does() {
     let mut world = world_with(json!({"port": {"port": 80}}), json!({"trigger": "go"}));
     world.lose();
     probed(&mut world, Ok(()));
-    while world.conn.is_none() {
-        world.pass(Duration::from_millis(100));
-    }
+    world.await_dial();
     world.connect(Some("r1"), 0);
-    assert_eq!(world.take("state")[0]["notified"], json!({"go": 1}));
+    assert_eq!(world.take_said("state")[0]["notified"], json!({"go": 1}));
     world.reconnect(Some("r1"), 0);
-    assert_eq!(world.take("state")[0]["notified"], json!({"go": 1}));
+    assert_eq!(world.take_said("state")[0]["notified"], json!({"go": 1}));
 }
 
 #[test]
 fn the_end_of_the_run_does_not_wait_for_readiness() {
     let mut world = log();
-    world.say(json!({"type": "stop", "run": "r1", "reason": "x", "how": "stop"}));
+    world.tell(json!({"type": "stop", "run": "r1", "reason": "x", "how": "stop"}));
     world.exits("srv", Exit::Signal(Signal::TERM));
     assert!(world.reports().contains(&"exited srv#1 stopped".to_owned()));
     world.pass(Duration::from_secs(60));
@@ -264,7 +263,7 @@ fn while_jobs_finish_readiness_starts_nothing_and_its_failure_still_counts() {
             shell("use", json!({"after": {"entry": "srv", "ready": true}}), json!({})),
             shell("next", json!({"after": {"entry": "srv"}}), json!({}))
         ]));
-        world.say(json!({"type": "stop", "run": "r1", "reason": "x", "how": "finish"}));
+        world.tell(json!({"type": "stop", "run": "r1", "reason": "x", "how": "finish"}));
         world
     };
     let mut world = finishing();

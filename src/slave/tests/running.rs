@@ -20,13 +20,13 @@ fn hello_comes_first_and_names_no_run() {
 #[test]
 fn the_slave_is_ready_only_when_its_clock_is_measured() {
     let mut world = World::new();
-    world.pongs = false;
+    world.pongs = None;
     world.connect(None, 0);
     world.prepare(json!({}));
-    assert_eq!(world.take("ready").len(), 0);
-    world.pongs = true;
+    assert_eq!(world.take_said("ready").len(), 0);
+    world.pongs = Some(AHEAD);
     world.pass(Duration::from_secs(6));
-    assert_eq!(world.take("ready").len(), 1);
+    assert_eq!(world.take_said("ready").len(), 1);
 }
 
 #[test]
@@ -38,11 +38,11 @@ fn resources_are_fetched_checked_and_written_before_the_slave_is_ready() {
     world.prepare(json!({"resources": [
         {"name": "none", "file": "none", "size": 0, "sha256": empty},
         {"name": "r", "file": "x.txt", "size": 5, "sha256": hash, "executable": true}]}));
-    let fetch = world.take("fetch");
+    let fetch = world.take_said("fetch");
     assert_eq!((fetch.len(), &fetch[0]["resource"], &fetch[0]["offset"]), (1, &json!("r"), &json!(0)));
-    assert_eq!(world.take("ready").len(), 0);
-    world.say(json!({"type": "chunk", "run": "r1", "resource": "r", "offset": 0, "data": "aGVsbG8="}));
-    assert_eq!(world.take("ready").len(), 1);
+    assert_eq!(world.take_said("ready").len(), 0);
+    world.tell(json!({"type": "chunk", "run": "r1", "resource": "r", "offset": 0, "data": "aGVsbG8="}));
+    assert_eq!(world.take_said("ready").len(), 1);
     assert_eq!(world.files[std::path::Path::new("/d/r1/resources/r/x.txt")], b"hello");
     assert!(world.files.contains_key(std::path::Path::new("/d/r1/resources/none/none")));
 }
@@ -52,7 +52,7 @@ fn at_most_four_pieces_of_a_resource_are_outstanding() {
     let mut world = World::new();
     world.connect(None, 0);
     world.prepare(json!({"resources": [{"name": "r", "file": "x", "size": 10_000_000, "sha256": ""}]}));
-    assert_eq!(world.take("fetch").len(), 4);
+    assert_eq!(world.take_said("fetch").len(), 4);
 }
 
 #[test]
@@ -60,8 +60,8 @@ fn a_resource_with_another_hash_makes_the_slave_unready() {
     let mut world = World::new();
     world.connect(None, 0);
     world.prepare(json!({"resources": [{"name": "r", "file": "x", "size": 5, "sha256": "00"}]}));
-    world.say(json!({"type": "chunk", "run": "r1", "resource": "r", "offset": 0, "data": "aGVsbG8="}));
-    let reason = world.take("unready")[0]["reason"].as_str().unwrap().to_owned();
+    world.tell(json!({"type": "chunk", "run": "r1", "resource": "r", "offset": 0, "data": "aGVsbG8="}));
+    let reason = world.take_said("unready")[0]["reason"].as_str().unwrap().to_owned();
     assert!(reason.contains("SHA-256"), "{reason}");
 }
 
@@ -70,9 +70,9 @@ fn a_name_that_leads_out_of_the_directory_makes_the_slave_unready() {
     let mut world = World::new();
     world.connect(None, 0);
     world.prepare(json!({"resources": [{"name": "r", "file": "../x", "size": 0, "sha256": "00"}]}));
-    assert_eq!(world.take("unready").len(), 1);
-    world.say(json!({"type": "stop", "run": "r1", "reason": "unready", "how": "stop"}));
-    assert_eq!(world.take("stopped").len(), 1);
+    assert_eq!(world.take_said("unready").len(), 1);
+    world.tell(json!({"type": "stop", "run": "r1", "reason": "unready", "how": "stop"}));
+    assert_eq!(world.take_said("stopped").len(), 1);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn at_entries_run_relative_to_the_start_on_the_controllers_clock() {
     world.connect(None, 0);
     world.prepare(json!({"entries": [
         shell("late", json!({"at": 2_000_000}), json!({})), shell("first", json!({"at": 0}), json!({}))]}));
-    world.say(json!({"type": "start", "run": "r1", "at": world.now.as_micros() + AHEAD + 500_000}));
+    world.tell(json!({"type": "start", "run": "r1", "at": world.now.as_micros() + AHEAD + 500_000}));
     world.pass(Duration::from_millis(499));
     assert_eq!(world.started(), [""; 0]);
     world.pass(Duration::from_millis(1));
@@ -99,9 +99,9 @@ fn a_start_that_has_passed_starts_at_once_and_in_order() {
     world.connect(None, 0);
     world.prepare(json!({"entries": [
         shell("b", json!({"at": 20}), json!({})), shell("a", json!({"at": 10}), json!({}))]}));
-    world.say(json!({"type": "start", "run": "r1", "at": world.now.as_micros() + AHEAD - 100}));
+    world.tell(json!({"type": "start", "run": "r1", "at": world.now.as_micros() + AHEAD - 100}));
     assert_eq!(world.started(), ["a", "b"]);
-    assert_eq!(world.take("report")[0]["late"], 0.0001);
+    assert_eq!(world.take_said("report")[0]["late"], 0.0001);
 }
 
 #[test]
@@ -145,8 +145,8 @@ fn a_slave_that_serves_under_another_name_does_so_in_this_run_only() {
     world.prepare(json!({"run": "r2", "entries": [shell("b", json!({"at": 0}), json!({}))]}));
     world.exits("a", Exit::Signal(Signal::KILL));
     world.exits("rm", Exit::Code(0));
-    assert_eq!(world.take("ready")[0]["run"], "r2");
-    world.say(json!({"type": "start", "run": "r2", "at": world.now.as_micros() + AHEAD}));
+    assert_eq!(world.take_said("ready")[0]["run"], "r2");
+    world.tell(json!({"type": "start", "run": "r2", "at": world.now.as_micros() + AHEAD}));
     assert_eq!(slave(&world.spawned.last().unwrap().1), "node1");
 }
 
@@ -155,7 +155,7 @@ fn a_slave_cannot_serve_under_a_name_that_is_not_valid() {
     let mut world = World::new();
     world.connect(None, 0);
     world.prepare(json!({"serve_as": "../a"}));
-    let unready = world.take("unready");
+    let unready = world.take_said("unready");
     let reason = unready[0]["reason"].as_str().unwrap_or_default();
     assert!(reason.starts_with("\"../a\" cannot name a slave: a name has"), "{reason}");
     assert!(world.spawned.is_empty());
@@ -171,8 +171,8 @@ fn the_pid_of_an_entry_is_that_of_its_running_process_and_never_stale() {
     let mut world = World::running(entries);
     assert_eq!(world.reports()[1], "exited uses#1 failed", "srv has not started yet");
     world.exits("srv", Exit::Code(0));
-    world.say(json!({"type": "triggered", "room": "r1", "trigger": "go"}));
-    let exited = world.take("report").into_iter().find(|it| it["entry"] == "again").unwrap();
+    world.tell(json!({"type": "triggered", "room": "r1", "trigger": "go"}));
+    let exited = world.take_said("report").into_iter().find(|it| it["entry"] == "again").unwrap();
     let why = exited["why"].as_str().unwrap();
     assert!(why.contains("@{srv.pid}") && why.contains("does not run") && why.contains("@{slave.name}"), "{why}");
     assert_eq!(world.started(), ["srv"]);
@@ -218,23 +218,23 @@ fn a_trigger_that_is_sent_twice_acts_once_and_settles_with_its_entries() {
     ]));
     assert_eq!(world.reports(), ["begun", "idle 0"]);
     for _ in 0..2 {
-        world.say(json!({"type": "triggered", "room": "r1", "trigger": "go"}));
+        world.tell(json!({"type": "triggered", "room": "r1", "trigger": "go"}));
     }
     assert_eq!(world.reports(), ["heard go", "spawned t#1"]);
     world.exits("t", Exit::Code(0));
     assert_eq!(world.reports(), ["exited t#1 passed", "spawned then#1"]);
     world.exits("then", Exit::Code(1));
     assert_eq!(world.reports(), ["exited then#1 failed", "settled go", "idle 1"]);
-    world.say(json!({"type": "triggered", "room": "r1", "trigger": "end"}));
+    world.tell(json!({"type": "triggered", "room": "r1", "trigger": "end"}));
     assert_eq!(world.reports(), ["heard end", "settled end", "idle 2"]);
 }
 
 #[test]
 fn a_notify_entry_goes_on_until_the_controller_has_counted_it() {
     let mut world = World::running(json!([entry("n", json!({"at": 0}), json!({"notify": {"trigger": "go"}}))]));
-    assert_eq!(world.take("notify")[0]["count"], 1);
+    assert_eq!(world.take_said("notify")[0]["count"], 1);
     assert_eq!(world.reports(), ["begun", "spawned n#1"]);
-    world.say(json!({"type": "noted", "room": "r1", "trigger": "go", "count": 1, "left": 0}));
+    world.tell(json!({"type": "noted", "room": "r1", "trigger": "go", "count": 1, "left": 0}));
     assert_eq!(world.reports(), ["exited n#1 passed", "idle 0"]);
 }
 
@@ -269,7 +269,7 @@ fn a_command_that_runs_too_long_gets_sigterm_then_sigkill_and_has_failed() {
     world.pass(Duration::from_secs(10));
     assert_eq!(world.kills[1..], [("a".to_owned(), Signal::KILL)]);
     world.exits("a", Exit::Signal(Signal::KILL));
-    let exited = world.take("report").into_iter().find(|it| it["event"] == "exited").unwrap();
+    let exited = world.take_said("report").into_iter().find(|it| it["event"] == "exited").unwrap();
     assert_eq!((&exited["outcome"], &exited["why"]), (&json!("failed"), &json!("ran longer than 2s")));
 }
 
@@ -281,7 +281,7 @@ fn a_command_that_cannot_be_started_has_failed_and_counts_as_exited() {
     ]));
     let child = crate::machine::ChildId(999);
     world.input(Input::SpawnFailed { child, error: "of another".into() });
-    world.say(json!({"type": "triggered", "room": "r1", "trigger": "go"}));
+    world.tell(json!({"type": "triggered", "room": "r1", "trigger": "go"}));
     assert_eq!(world.started(), ["a"]);
     let child = world.spawned[0].0;
     world.input(Input::SpawnFailed { child, error: "no memory".into() });
@@ -301,7 +301,7 @@ fn garbage_from_the_controller_closes_the_connection_and_the_slave_tries_again()
     for line in lines {
         let mut world = World::running(json!([shell("a", json!({"at": 0}), json!({}))]));
         let conn = world.conn.unwrap();
-        world.say_bytes(line);
+        world.input(Input::Received { conn, bytes: line });
         assert_eq!(world.closed, [conn], "{line:?}");
         world.pass(Duration::from_secs(2));
         let hello = world.connect(Some("r1"), 0);

@@ -14,9 +14,7 @@ fn the_status_names_the_connection_and_the_run() {
     assert_eq!(world.status, "connecting to controller:7777");
     world.lose();
     assert_eq!(world.status, "no controller at controller:7777: reset");
-    while world.conn.is_none() {
-        world.pass(Duration::from_millis(100));
-    }
+    world.await_dial();
     assert_eq!(world.status, "no controller at controller:7777: reset", "an attempt changes nothing");
     world.run(json!({"entries": [shell("a", json!({"at": 0}), json!({}))]}));
     assert_eq!(world.status, "connected to controller:7777, run r1");
@@ -31,11 +29,9 @@ fn the_status_says_why_a_controller_refuses_the_slave() {
     let mut world = World::new();
     world.connect(None, 0);
     assert_eq!(world.status, "connected to controller:7777");
-    world.say(json!({"type": "bye", "reason": "no slave is called node1", "fatal": true}));
+    world.tell(json!({"type": "bye", "reason": "no slave is called node1", "fatal": true}));
     assert_eq!(world.status, "refused by controller:7777: no slave is called node1");
-    while world.conn.is_none() {
-        world.pass(Duration::from_millis(100));
-    }
+    world.await_dial();
     world.lose();
     assert_eq!(world.status, "no controller at controller:7777: reset", "the refusal is no longer the reason");
 }

@@ -17,7 +17,7 @@ fn wrote(entries: &[&str], files: &[(&str, &str)]) -> World {
 
 /// The texts of the tails that were reported.
 fn tails(world: &mut World) -> Vec<String> {
-    let reports = world.take("report");
+    let reports = world.take_said("report");
     let tails = reports.iter().filter(|report| report["event"] == "tail");
     tails.map(|tail| format!("{} {}: {}", tail["entry"], tail["nr"], tail["text"])).collect()
 }
@@ -37,13 +37,13 @@ fn the_tail_is_of_standard_error_or_of_standard_output_if_that_is_empty() {
 fn a_tail_follows_the_exit_and_is_repeated_until_it_is_recorded() {
     let mut world = wrote(&["x"], &[("x.err", "why\n")]);
     world.exits("x", Exit::Code(1));
-    let reports = world.take("report");
+    let reports = world.take_said("report");
     let what: Vec<_> = reports.iter().map(|report| report["event"].clone()).collect();
     let (exited, tail) = (json!("exited"), json!("tail"));
     let place = |wanted| what.iter().position(|what| *what == wanted).expect("it is reported");
     assert!(place(exited) < place(tail.clone()), "{what:?}");
     world.reconnect(Some("r1"), 0);
     assert_eq!(tails(&mut world), [r#""x" 1: "why""#]);
-    world.say(json!({"type": "stop", "run": "r1", "reason": "over"}));
-    assert!(world.take("stopped").is_empty(), "the controller does not have it yet");
+    world.tell(json!({"type": "stop", "run": "r1", "reason": "over"}));
+    assert!(world.take_said("stopped").is_empty(), "the controller does not have it yet");
 }

@@ -77,11 +77,11 @@ fn a_test_is_refused_if_the_disk_is_full() {
     let answer = lab.ask(operator, &submit("one", &test, BTreeMap::new()));
     assert_eq!(answer["type"], "unfit");
     assert!(answer["problems"][0].to_string().contains("cannot write"), "{answer}");
-    assert_eq!(lab.controller.runs.len(), 0);
+    assert_eq!(lab.machine.runs.len(), 0);
     lab.full = false;
     lab.slave("a", "i", None);
     assert_eq!(lab.ask(operator, &submit("one", &test, BTreeMap::new()))["type"], "seen");
-    assert_eq!(lab.controller.runs.len(), 1);
+    assert_eq!(lab.machine.runs.len(), 1);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn slaves_with_many_labels_fit_their_pages() {
     for nr in 0..40 {
         let conn = lab.connect();
         let who = format!(r#""protocol":{PROTOCOL},"version":"x","name":"s{nr:02}","incarnation":"i{nr}""#);
-        lab.says(conn, &format!(r#"{{"type":"hello",{who},"labels":{said}}}"#));
+        lab.say(conn, &format!(r#"{{"type":"hello",{who},"labels":{said}}}"#));
     }
     let (mut after, mut seen, mut pages) = (String::new(), 0, 0);
     loop {

@@ -40,11 +40,11 @@ fn an_operator_that_loses_its_permission_is_disconnected_at_once() {
     assert_eq!(handed_in["type"], "wanted");
     reload(&mut lab, &["ada"]);
     assert_eq!((lab.open.contains(&ada), lab.open.contains(&bob), lab.open.contains(&local)), (true, false, true));
-    let bye = lab.heard.get_mut(&bob).and_then(VecDeque::pop_back).expect("a bye");
+    let bye = lab.messages(bob).pop().expect("a bye");
     assert_eq!((&bye["type"], &bye["code"], &bye["fatal"]), (&"bye".into(), &"stranger".into(), &true.into()), "{bye}");
     assert!(bye["reason"].as_str().is_some_and(|why| why.contains("bob") && why.contains("--operators")), "{bye}");
     assert_eq!(
-        lab.disk.keys().filter(|path| path.starts_with(RUNS)).count(),
+        lab.files.keys().filter(|path| path.starts_with(RUNS)).count(),
         0,
         "its incomplete submission is removed"
     );
@@ -58,10 +58,10 @@ fn a_peer_that_must_prove_itself_again_is_disconnected_and_may_reconnect() {
     let a = lab.slave("a", "i", None);
     let run = lab.submit(operator, "s", &test_for("a"));
     assert_eq!(lab.state(operator, &run), "gathering");
-    lab.heard.clear();
+    lab.sent.clear();
     lab.input(Input::Disproved { conn: a, why: "its certificate was revoked".to_owned() });
     assert!(!lab.open.contains(&a));
-    let bye = lab.heard.get_mut(&a).and_then(VecDeque::pop_back).expect("a bye");
+    let bye = lab.messages(a).pop().expect("a bye");
     assert_eq!((&bye["reason"], bye["fatal"].as_bool()), (&"its certificate was revoked".into(), Some(false)), "{bye}");
     assert_eq!(lab.progress(operator, &run)["connected"], 0);
     let a = lab.slave("a", "i", Some(&run));
@@ -115,12 +115,12 @@ fn any_number_of_files_is_listed_page_by_page() {
     let run = lab.submit(operator, "s", &test_for("a"));
     for nr in 0..25_000 {
         let slave = nr % 3;
-        lab.disk.insert(PathBuf::from(format!("{RUNS}/{run}/s{slave}/x.files/\"{nr:05}\"")), Vec::new());
+        lab.files.insert(format!("{RUNS}/{run}/s{slave}/x.files/\"{nr:05}\"").into(), Vec::new());
     }
     let wide = "\"".repeat(250);
     for nr in 0..PAGE_MAX {
         let path = format!("{RUNS}/{run}/t/x.files/{wide}/{wide}/{wide}/{wide}/{nr}");
-        lab.disk.insert(PathBuf::from(path), Vec::new());
+        lab.files.insert(path.into(), Vec::new());
     }
     let (mut files, mut after, mut pages) = (BTreeSet::new(), String::new(), 0);
     loop {
@@ -185,7 +185,7 @@ fn the_oldest_results_are_removed_when_all_take_more_than_keep_max() {
     let mut lab = lab.restarted();
     lab.pass(SECOND * 2);
     assert_eq!(standing(&mut lab, &kept), ["none", "over", "over"], "three take 900,000 bytes");
-    assert!(!lab.disk.keys().any(|path| path.starts_with(Path::new(RUNS).join(&kept[0]))));
+    assert!(!lab.files.keys().any(|path| path.starts_with(Path::new(RUNS).join(&kept[0]))));
 }
 
 #[test]
@@ -197,20 +197,20 @@ fn a_run_counts_with_every_file_of_its_directory() {
     lab.serve(&run, &[a]);
     assert_eq!(lab.state(operator, &run), "over");
     let directory = Path::new(RUNS).join(&run);
-    let archived: Archived = serde_json::from_slice(&lab.disk[&directory.join(OVER)]).expect("it was just written");
-    let files = lab.files(&directory);
+    let archived: Archived = serde_json::from_slice(&lab.files[&directory.join(OVER)]).expect("it was just written");
+    let files = lab.files_below(&directory);
     let expected: u64 = files.iter().map(|(_, length)| length + 4_096).sum();
     let counted = archived.bytes;
     // Only the head of the ledger is not counted.
     assert!(counted.abs_diff(expected) < 256, "{counted} counted, {expected} there: {files:?}");
 }
 
-/// Returns the reason of the last goodbye to a peer, or the types of what it has heard.
+/// Returns the reason of the last goodbye to a peer, or what it has heard.
 fn goodbye(lab: &mut Lab, conn: ConnId) -> String {
-    let bye = lab.heard.get_mut(&conn).and_then(VecDeque::pop_back).filter(|said| said["type"] == "bye");
-    match bye {
+    let said = lab.messages(conn);
+    match said.last().filter(|said| said["type"] == "bye") {
         Some(bye) => format!("{} {}", bye["code"], bye["reason"]),
-        None => lab.words(conn),
+        None => format!("{said:?}"),
     }
 }
 
@@ -228,17 +228,17 @@ fn a_report_before_the_start_does_not_end_the_run() {
     ] {
         let a = lab.slave("a", "i", None);
         assert_eq!(lab.words(a), "welcome prepare");
-        lab.says(a, &report(1, what));
+        lab.say(a, &report(1, what));
         assert_eq!(goodbye(&mut lab, a), r#""malformed" "a report of a run that has not started""#);
         assert_eq!(lab.state(operator, &run), "gathering", "{what}");
         lab.close(a);
     }
     let a = lab.slave("a", "i", None);
-    lab.says(a, &report(1, r#""event":"warning","text":"w""#));
+    lab.say(a, &report(1, r#""event":"warning","text":"w""#));
     assert_eq!(lab.words(a), "welcome prepare recorded");
     lab.of_run(a, "ready", &run);
     lab.pass(SECOND / 2);
-    lab.says(a, &report(2, r#""event":"end","entry":"x","verdict":"passed""#));
+    lab.say(a, &report(2, r#""event":"end","entry":"x","verdict":"passed""#));
     assert!(lab.words(a).starts_with("start "), "the run has started");
     assert_eq!(lab.state(operator, &run), "ending");
 }
@@ -254,20 +254,20 @@ fn a_peer_that_sends_messages_of_others_is_disconnected() {
     let not_of_a_slave = r#""malformed" "a slave does not send this message""#;
     for line in [&*join, &operate, of_operator, r#"{"type":"list","room":"r"}"#] {
         let a = lab.slave("a", "i", None);
-        lab.says(a, line);
+        lab.say(a, line);
         assert_eq!(goodbye(&mut lab, a), not_of_a_slave, "{line}");
     }
     for line in [&*operate, of_slave, of_operator] {
         let client = lab.connect();
-        lab.says(client, &join);
-        lab.says(client, line);
+        lab.say(client, &join);
+        lab.say(client, line);
         assert_eq!(goodbye(&mut lab, client), r#""malformed" "a client does not send this message""#, "{line}");
     }
     let a = lab.slave("a", "i", None);
-    lab.says(a, of_slave);
-    lab.says(a, r#"{"type":"notify","room":"r","trigger":"t","count":1}"#);
+    lab.say(a, of_slave);
+    lab.say(a, r#"{"type":"notify","room":"r","trigger":"t","count":1}"#);
     assert_eq!(lab.words(a), "welcome", "its run may be over");
     lab.submit(operator, "one", &test_for("a"));
-    lab.says(a, &join);
+    lab.say(a, &join);
     assert_eq!(goodbye(&mut lab, a), not_of_a_slave, "it serves a run");
 }

@@ -7,7 +7,7 @@ const RUNS_THERE: usize = 300;
 const PLACES: usize = 30;
 
 fn work(lab: &Lab) -> usize {
-    lab.controller.host.as_ref().expect("it stays").queue_work()
+    lab.machine.host.as_ref().expect("it stays").queue_work()
 }
 
 /// Returns a controller with idle slaves and a queue that none of them can serve.
@@ -51,11 +51,12 @@ fn a_long_queue_is_searched_in_several_turns() {
     let hello = format!(
         r#"{{"type":"hello","protocol":{PROTOCOL},"version":"x","name":"new","incarnation":"i","run":null,"labels":{{"role":"r5-5"}}}}"#
     );
-    let (now, mut out, mut turns, mut longest) = (lab.now, Outbox::new(), 0, 0);
-    lab.controller.handle(now, Input::Received { conn, bytes: format!("{hello}\n").as_bytes() }, &mut out);
-    while lab.controller.next_deadline().is_some_and(|at| at <= now) {
+    let (mut turns, mut longest) = (0, 0);
+    lab.prompt = false;
+    lab.say(conn, &hello);
+    while lab.machine.next_deadline().is_some_and(|at| at <= lab.now) {
         let before = work(&lab);
-        lab.controller.handle(now, Input::Deadline, &mut out);
+        lab.jump();
         longest = longest.max(work(&lab) - before);
         turns += 1;
         assert!(turns < 100, "the search ends");
