@@ -45,8 +45,9 @@ pub(crate) trait Linked {
     /// Returns the machine's link.
     fn link(&mut self) -> &mut Link;
 
-    /// Returns the first message of a connection, encoded. The controller answers it with a welcome or a bye.
-    fn greeting(&self) -> Bytes;
+    /// Returns the first message of a connection, encoded, and possibly others. The controller answers the first one with a
+    /// welcome or a bye.
+    fn greeting(&mut self, now: Time) -> Bytes;
 
     /// Returns whether the controller continues what it did on the last connection, so that its clock is the same.
     fn goes_on(&self, _welcome: &Welcome<'_>) -> bool {
@@ -71,7 +72,7 @@ pub(crate) trait Linked {
         let link = self.link();
         match input {
             Input::Connected { conn, .. } if link.is(conn) => {
-                let greeting = self.greeting();
+                let greeting = self.greeting(now);
                 self.link().greet(now, greeting, out);
             }
             Input::Received { conn, bytes } if link.is(conn) => receive(self, now, conn, bytes, out),
@@ -313,6 +314,15 @@ impl Link {
         out.send(conn, line.clone());
     }
 
+    /// As [`say`](Link::say), but also before the controller has accepted the greeting: for what follows a request that was
+    /// sent with the greeting.
+    pub(crate) fn say_early(&mut self, out: &mut Outbox, message: &impl Message) {
+        match self.state {
+            State::Greeting(conn) => out.send(conn, message.encode()),
+            _ => self.say(out, message),
+        }
+    }
+
     /// Sends a message with the next one, or within a few milliseconds: for confirmations, which nobody waits for. A
     /// segment of their own, and its acknowledgement, would cost the controller a third of its time for a barrier. If the
     /// connection is lost before, the message is dropped.
@@ -443,7 +453,7 @@ impl Link {
 
     /// Says bye and closes the connection for good.
     pub(crate) fn leave(&mut self, reason: &str, out: &mut Outbox) {
-        self.say(out, &Bye { code: Code::Leaves, reason: reason.into(), fatal: false });
+        self.say_early(out, &Bye { code: Code::Leaves, reason: reason.into(), fatal: false });
         if let Some(conn) = self.conn() {
             out.close(conn, reason);
         }

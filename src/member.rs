@@ -23,6 +23,9 @@ use crate::wire::{Bye, FromController, Message, Noted, Notify, PROTOCOL, RawJson
 /// The number of the only arrival, value or notify of this process.
 const ONLY: u64 = 1;
 
+/// The longest request that is sent together with the greeting, in bytes.
+const ASKED_AT_ONCE_MAX: usize = 4096;
+
 /// The configuration of a client.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -129,6 +132,8 @@ pub struct Member {
     /// The last run that the controller has suggested as the room.
     pointed_to: Option<String>,
     over: Option<u8>,
+    /// The request was sent with the greeting of this connection.
+    asks: bool,
     timers: Timers<Timer>,
 }
 
@@ -150,6 +155,7 @@ impl Member {
             round: 0,
             pointed_to: None,
             over: None,
+            asks: false,
             timers: Timers::default(),
             config,
         }
@@ -203,12 +209,16 @@ impl Member {
         self.fire(now, out);
     }
 
-    /// Sends the request.
-    fn ask(&mut self, now: Time, out: &mut Outbox) {
+    /// Returns whether there is something to ask: a member that waits for the instant of its release has its verdict.
+    fn waits(&self) -> bool {
+        self.timers.get(&Timer::Release).is_none()
+    }
+
+    /// Returns the request as a line.
+    fn request(&self, now: Time) -> Bytes {
         let room = || self.config.room.as_str().into();
         let member = || self.config.member.as_deref().unwrap_or_default().into();
         let timeout = self.deadline.map(|deadline| deadline.since(now).as_micros() as u64);
-        let link = &mut self.link;
         match &self.config.task {
             Task::Barrier { barrier, party, fresh, abort, harmonize } => {
                 let arrive = Arrive {
@@ -222,7 +232,7 @@ impl Member {
                     abort: abort.as_deref().map(Into::into),
                     harmonize: *harmonize,
                 };
-                link.say(out, &arrive);
+                arrive.encode()
             }
             Task::Sync { session, party, all_alive, value } => {
                 let give = Give {
@@ -235,18 +245,18 @@ impl Member {
                     all_alive: *all_alive,
                     value: RawJson { json: value },
                 };
-                link.say(out, &give);
+                give.encode()
             }
             Task::Notify { trigger, data } => {
                 let data = data.as_deref().map(|json| RawJson { json });
-                link.say(out, &Notify { room: room(), trigger: trigger.as_str().into(), count: ONLY, data });
+                Notify { room: room(), trigger: trigger.as_str().into(), count: ONLY, data }.encode()
             }
-            Task::Wait { trigger } => link.say(out, &Watch { room: room(), trigger: trigger.as_str().into() }),
+            Task::Wait { trigger } => Watch { room: room(), trigger: trigger.as_str().into() }.encode(),
             Task::Create { trigger, count } => {
-                link.say(out, &Create { room: room(), trigger: trigger.as_str().into(), count: *count });
+                Create { room: room(), trigger: trigger.as_str().into(), count: *count }.encode()
             }
-            Task::Delete { trigger } => link.say(out, &Delete { room: room(), trigger: trigger.as_str().into() }),
-            Task::List => link.say(out, &List { room: room() }),
+            Task::Delete { trigger } => Delete { room: room(), trigger: trigger.as_str().into() }.encode(),
+            Task::List => List { room: room() }.encode(),
         }
     }
 
@@ -264,7 +274,7 @@ impl Member {
 
     /// The map of the sync has arrived. The verdict follows.
     fn map(&mut self, map: &Map<'_>) {
-        if self.timers.get(&Timer::Release).is_none() {
+        if self.waits() {
             self.output = map_as_line(&map.map);
             self.round = map.round;
         }
@@ -273,7 +283,7 @@ impl Member {
     fn ruled(&mut self, now: Time, verdict: &RoundVerdict<'_>, out: &mut Outbox) {
         let room = self.config.room.as_str().into();
         self.link.say_soon(now, &Heard { room, ids: verdict.ids.clone() });
-        let waits = self.config.task.meets() && self.timers.get(&Timer::Release).is_none();
+        let waits = self.config.task.meets() && self.waits();
         if !waits || !verdict.ids.contains(&ONLY) {
             return;
         }
@@ -334,8 +344,12 @@ impl Member {
 
     /// Takes the arrival back.
     fn take_back(&mut self, out: &mut Outbox) {
-        if self.config.task.meets() && self.timers.get(&Timer::Release).is_none() {
-            self.link.say(out, &Gone { room: self.config.room.as_str().into(), ids: vec![ONLY] });
+        if self.config.task.meets() && self.waits() {
+            let gone = Gone { room: self.config.room.as_str().into(), ids: vec![ONLY] };
+            match self.asks {
+                true => self.link.say_early(out, &gone),
+                false => self.link.say(out, &gone),
+            }
         }
     }
 
@@ -409,7 +423,7 @@ impl Linked for Member {
         &mut self.link
     }
 
-    fn greeting(&self) -> Bytes {
+    fn greeting(&mut self, now: Time) -> Bytes {
         let join = Join {
             protocol: PROTOCOL,
             version: VERSION.into(),
@@ -417,13 +431,16 @@ impl Linked for Member {
             room: self.config.room.as_str().into(),
             member: self.config.member.as_deref().map(Into::into),
         };
-        join.encode()
+        let (join, request) = (join.encode(), self.request(now));
+        // A round trip less. A long request would exceed what a controller reads of a stranger.
+        self.asks = self.waits() && request.len() <= ASKED_AT_ONCE_MAX;
+        if self.asks { [&*join, &*request].concat().into() } else { join }
     }
 
     fn on_welcome(&mut self, now: Time, _welcome: &Welcome<'_>, out: &mut Outbox) {
-        // A member that only waits for the instant of its release has its verdict.
-        if self.timers.get(&Timer::Release).is_none() {
-            self.ask(now, out);
+        if self.waits() && !self.asks {
+            let request = self.request(now);
+            self.link.say_line(out, &request);
         }
     }
 

@@ -419,7 +419,7 @@ impl Linked for Operator {
         &mut self.link
     }
 
-    fn greeting(&self) -> Bytes {
+    fn greeting(&mut self, _now: Time) -> Bytes {
         Operate { protocol: PROTOCOL, version: VERSION.into() }.encode()
     }
 

@@ -340,7 +340,7 @@ impl Linked for Slave {
         &mut self.link
     }
 
-    fn greeting(&self) -> Bytes {
+    fn greeting(&mut self, _now: Time) -> Bytes {
         let named = self.run.as_ref().and_then(Run::named);
         let hello = Hello {
             protocol: PROTOCOL,

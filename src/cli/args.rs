@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Command, Parser, Subcommand};
 
 use crate::cli::client::meet;
 use crate::cli::client::trigger::{At, NotifyOptions, TriggerSub, WaitOptions};
@@ -85,6 +85,20 @@ pub enum Sub {
     Completions { shell: clap_complete::Shell },
     #[command(hide = true)]
     Lookup { host: String },
+}
+
+/// Returns the command line of one of the subcommands that scripts call in loops. Preparing the options of all subcommands
+/// takes longer than such a subcommand itself.
+pub fn alone(name: &str) -> Option<Command> {
+    let (name, add_options): (_, fn(Command) -> Command) = match name {
+        "notify" => ("notify", NotifyOptions::augment_args),
+        "wait" => ("wait", WaitOptions::augment_args),
+        "barrier" => ("barrier", meet::BarrierOptions::augment_args),
+        "sync" => ("sync", meet::SyncOptions::augment_args),
+        "ready" => ("ready", |command| command),
+        _ => return None,
+    };
+    Some(Command::new("arete").subcommand(add_options(Command::new(name))))
 }
 
 #[derive(Args)]

@@ -21,7 +21,7 @@ use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
 
 use arete::testfile::BYTE_ORDER_MARK;
 
-use crate::cli::args::{Arguments, Sub};
+use crate::cli::args::{self, Arguments, Sub};
 use crate::cli::error::Error;
 use crate::cli::owned;
 use crate::cli::service::labels;
@@ -70,21 +70,24 @@ impl From<clap::Error> for ConfigError {
 /// Parses the command line and the configuration file of its subcommand. Fails if one of them is wrong. With `--check`,
 /// problems of the file are put in the origin of the options instead.
 pub fn parse(given: &[OsString]) -> Result<Arguments, ConfigError> {
-    let mut command = with_signs(Arguments::command());
-    let has_file = |given: &OsString| FILES.iter().any(|(name, _)| given == name);
-    if !given.get(1).is_some_and(has_file) {
-        // The options of the other subcommands are not completed, because scripts call arete in loops.
-        return Ok(Arguments::from_arg_matches(&command.try_get_matches_from(given)?)?);
+    if let Some(arguments) = alone(given) {
+        return Ok(arguments);
     }
-    command.build();
-    let matches = command.clone().try_get_matches_from(given)?;
+    let mut command = with_signs(Arguments::command());
+    let matches = command.try_get_matches_from_mut(given)?;
     let Some((name, own)) = matches.subcommand() else { return Ok(Arguments::from_arg_matches(&matches)?) };
-    let Some(options) = command.find_subcommand(name) else { return Ok(Arguments::from_arg_matches(&matches)?) };
+    if !FILES.iter().any(|(sub, _)| *sub == name) {
+        return Ok(Arguments::from_arg_matches(&matches)?);
+    }
     let (file, text) = read(name, own);
     let mut origin = Origin::of(file, matches!(text, Ok(Some(_))));
     let mut more = Vec::new();
     match text {
-        Ok(Some(text)) => more = Reader { command: &command, name, options, own }.arguments(&text, &mut origin),
+        Ok(Some(text)) => {
+            command.build();
+            let Some(options) = command.find_subcommand(name) else { return Ok(Arguments::from_arg_matches(&matches)?) };
+            more = Reader { command: &command, name, options, own }.arguments(&text, &mut origin);
+        }
         Ok(None) => {}
         Err(error) => {
             origin.problems.push(error);
@@ -95,8 +98,10 @@ pub fn parse(given: &[OsString]) -> Result<Arguments, ConfigError> {
         // Without the content of the file, other errors would be misleading.
         return Err(ConfigError::File(origin.problems));
     }
-    let matches = parse_with(&command, given, more, &mut origin)?;
-    if let Some((_, own)) = matches.subcommand() {
+    let matches = if more.is_empty() { matches } else { parse_with(&command, given, more, &mut origin)? };
+    if let Some((name, own)) = matches.subcommand()
+        && let Some(options) = command.find_subcommand(name)
+    {
         origin.set_values(values(options, own));
     }
     let mut arguments = Arguments::from_arg_matches(&matches)?;
@@ -110,6 +115,13 @@ pub fn parse(given: &[OsString]) -> Result<Arguments, ConfigError> {
     }
     *slot = origin;
     Ok(arguments)
+}
+
+/// Parses the command line of a subcommand that scripts call in loops. Returns `None` if that fails, because the message
+/// needs all subcommands.
+fn alone(given: &[OsString]) -> Option<Arguments> {
+    let command = with_signs(args::alone(given.get(1)?.to_str()?)?);
+    Arguments::from_arg_matches(&command.try_get_matches_from(given).ok()?).ok()
 }
 
 /// Lets the parsers of numbers, sizes and times see a value that begins with "-". Otherwise clap takes it for an option.

@@ -8,11 +8,10 @@
 //! Each process has a share, so that a greedy process leaves memory for others.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
-use crate::machine::{Bytes, LARGE};
+use crate::machine::{Bytes, IdMap, LARGE};
 
 /// Requests up to this size, in bytes, may use the part that is reserved for small ones.
 const SMALL: usize = 64 * 1024;
@@ -89,7 +88,7 @@ struct Account {
     least: Cell<usize>,
     held: Cell<usize>,
     /// The part that is charged to each process.
-    of: RefCell<BTreeMap<u64, usize>>,
+    of: RefCell<IdMap<u64, usize>>,
     /// Lines that have no holder here but still wait in the queues of peers, with their sizes.
     leaving: RefCell<Vec<(Bytes, usize)>>,
 }

@@ -8,7 +8,7 @@ use crate::machine::Time;
 use crate::wire::rendezvous::Party;
 
 /// An incarnation of a slave or of a client, as the controller numbers them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Process(pub u64);
 
 impl Process {

@@ -5,6 +5,7 @@ use std::ops::Bound;
 
 use super::arrival::{Arrival, Process};
 use super::arrival_state::ArrivalState;
+use crate::machine::IdMap;
 
 /// The highest number of meetings in one room.
 pub const MEETINGS_MAX: usize = 10_000;
@@ -25,7 +26,7 @@ pub const REFUSED_MAX: usize = ARRIVALS_MAX / 2;
 #[derive(Debug, Default)]
 pub struct Arrivals {
     by_arrival: BTreeMap<Arrival, ArrivalState>,
-    of: BTreeMap<Process, usize>,
+    of: IdMap<Process, usize>,
 }
 
 impl Arrivals {

@@ -5,15 +5,15 @@
 //! arrivals and the signs of life. What must never happen: a loop over all members for each sign of life. At a barrier
 //! of thousands it would keep the controller from reading until it takes living peers for silent ones.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::arrival::{Presence, Process};
-use crate::machine::Time;
+use crate::machine::{IdMap, Time};
 
 /// The processes of a round.
 #[derive(Debug, Default)]
 pub struct Proofs {
-    known: BTreeMap<Process, Proof>,
+    known: IdMap<Process, Proof>,
     /// The processes that are not awaited, by the time at which they were heard.
     by_time: BTreeSet<(Time, Process)>,
     /// The processes that must give a sign of life.
