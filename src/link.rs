@@ -376,7 +376,10 @@ impl Link {
             self.round_trips = 0;
         }
         self.alive(now);
-        self.send_ping(now, out);
+        match self.ping {
+            Some(_) => self.timers.set(Timer::Ping, now + PING_EVERY),
+            None => self.send_ping(now, out),
+        }
     }
 
     /// Something was received.
@@ -384,10 +387,15 @@ impl Link {
         self.silent = Some(now + SILENT_AFTER);
     }
 
-    fn send_ping(&mut self, now: Time, out: &mut Outbox) {
+    /// Returns the first ping of a connection, to be sent with the greeting.
+    pub(crate) fn first_ping(&mut self, now: Time) -> Bytes {
         self.ping = Some(now);
-        let ping = Ping { time: now, measured: self.clock.measured(), lifetime: std::marker::PhantomData };
-        self.say(out, &ping);
+        Ping { time: now, measured: self.clock.measured(), lifetime: std::marker::PhantomData }.encode()
+    }
+
+    fn send_ping(&mut self, now: Time, out: &mut Outbox) {
+        let ping = self.first_ping(now);
+        self.say_line(out, &ping);
         self.timers.set(Timer::Ping, now + PING_EVERY);
     }
 

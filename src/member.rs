@@ -434,7 +434,11 @@ impl Linked for Member {
         let (join, request) = (join.encode(), self.request(now));
         // A round trip less. A long request would exceed what a controller reads of a stranger.
         self.asks = self.waits() && request.len() <= ASKED_AT_ONCE_MAX;
-        if self.asks { [&*join, &*request].concat().into() } else { join }
+        if !self.asks {
+            return join;
+        }
+        // If the answer is a verdict with an instant, the clock is measured before.
+        [&*join, &*self.link.first_ping(now), &*request].concat().into()
     }
 
     fn on_welcome(&mut self, now: Time, _welcome: &Welcome<'_>, out: &mut Outbox) {
