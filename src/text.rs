@@ -60,6 +60,17 @@ pub fn harmless_json(mut json: Vec<u8>) -> Vec<u8> {
     json
 }
 
+/// Appends a number in decimal digits, with zeros before it up to `width`. It takes a fraction of the time of a format.
+pub fn push_number(line: &mut Vec<u8>, number: u64, width: usize) {
+    let begin = line.len();
+    let mut rest = number;
+    while rest > 0 || line.len() < begin + width {
+        line.push(b'0' + (rest % 10) as u8);
+        rest /= 10;
+    }
+    line[begin..].reverse();
+}
+
 /// Like [`harmless_json`], for the JSON that begins at the byte `from` of `text`.
 pub fn make_harmless(text: &mut Vec<u8>, from: usize) {
     let json = &text[from..];

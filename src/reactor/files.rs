@@ -72,6 +72,17 @@ impl Files {
     }
 
     pub fn append(&mut self, path: PathBuf, bytes: Vec<u8>) {
+        // Most turns append to one or two files in turn, which are found without a hash.
+        for job in self.jobs.iter_mut().rev().take(2) {
+            match job {
+                Job::Append { path: same, bytes: earlier } if same.as_os_str() == path.as_os_str() => {
+                    return earlier.extend_from_slice(&bytes);
+                }
+                Job::Append { .. } => {}
+                // The path may lead to another file since then.
+                _ => break,
+            }
+        }
         if let Some(&at) = self.appends.get(path.as_os_str())
             && let Some(Job::Append { bytes: earlier, .. }) = self.jobs.get_mut(at)
         {

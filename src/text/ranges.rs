@@ -36,6 +36,9 @@ struct Fold<'a> {
 /// Writes names as patterns, in the order of the first name of each. The patterns expand to exactly these names; a
 /// repeated name counts once.
 pub fn fold(names: &[&str]) -> Vec<Folded> {
+    if let Some(folded) = fold_alike(names) {
+        return vec![folded];
+    }
     if names.len() > NAMES_MAX {
         return fold_many(names);
     }
@@ -48,6 +51,27 @@ pub fn fold(names: &[&str]) -> Vec<Folded> {
     }
     folds.sort_by_key(|fold| fold.first);
     folds.iter().map(Fold::folded).collect()
+}
+
+/// Folds several names that differ only in the last number of the first name, which is the usual case. Returns `None` for
+/// others.
+fn fold_alike(names: &[&str]) -> Option<Folded> {
+    let (before, _, after) = last_number(names.first()?)?;
+    if names.len() == 1 || before.bytes().any(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let mut numbers: Vec<(u64, &str)> = Vec::with_capacity(names.len());
+    for name in names {
+        let number = name.strip_prefix(before)?.strip_suffix(after)?;
+        let is_number = number.len() <= DIGITS_MAX && number.bytes().all(|byte| byte.is_ascii_digit());
+        numbers.push((number.parse().ok().filter(|_| is_number)?, number));
+    }
+    sort(&mut numbers);
+    numbers.dedup();
+    let count = numbers.len();
+    let words = joined(numbers).iter().map(Range::in_words).collect::<Vec<_>>().join(",");
+    let words = if count > 1 { format!("[{words}]") } else { words };
+    Some(Folded { pattern: format!("{before}{words}{after}"), count })
 }
 
 /// Like [`fold`], with a pattern for each range, so that a message can show the first ones and stay short. The patterns
@@ -183,8 +207,10 @@ struct Range<'a> {
 impl Range<'_> {
     /// Returns whether the number `value`, written as `text`, is the next one.
     fn continues(&self, value: u64, text: &str) -> bool {
-        let width = if self.first.starts_with('0') { self.first.len() } else { 0 };
-        value == self.last + 1 && text == format!("{value:0width$}")
+        // As long as the first number if that has zeros before it, and otherwise without such zeros.
+        let same_width = self.first.starts_with('0') && text.len() == self.first.len();
+        let longer = !self.first.starts_with('0') || text.len() > self.first.len();
+        value == self.last + 1 && (same_width || longer && !text.starts_with('0'))
     }
 
     fn count(&self) -> usize {

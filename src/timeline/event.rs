@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::Time;
-use crate::text::{harmless_json, list};
+use crate::text::{harmless_json, list, push_number};
 use crate::wire::rendezvous::OutcomeKind;
 use crate::wire::{SlaveEvent, Verdict};
 
@@ -182,6 +182,12 @@ impl<'a> Meeting<'a> {
         Meeting { barrier: Some(name.into()), session: None }
     }
 
+    /// Returns the same with its own name.
+    pub fn to_static(&self) -> Meeting<'static> {
+        let own = |name: &Option<Cow<'_, str>>| name.as_ref().map(|name| Cow::Owned(name.to_string()));
+        Meeting { barrier: own(&self.barrier), session: own(&self.session) }
+    }
+
     /// Returns the sync with this session id.
     pub fn session(name: &'a str) -> Meeting<'a> {
         Meeting { barrier: None, session: Some(name.into()) }
@@ -256,9 +262,11 @@ pub fn encode(slave: Option<&str>, event: &Event<'_>) -> Vec<u8> {
 /// Appends an encoded event as a line, with its time in seconds since `start`; the time is negative before the start.
 pub fn write_line(log: &mut Vec<u8>, start: Time, at: Time, encoded: &[u8]) {
     let micros = at.diff(start);
-    let sign = if micros < 0 { "-" } else { "" };
-    let (seconds, rest) = (micros.unsigned_abs() / 1_000_000, micros.unsigned_abs() % 1_000_000);
-    log.extend_from_slice(format!("{{\"t\":{sign}{seconds}.{rest:06},").as_bytes());
+    log.extend_from_slice(if micros < 0 { b"{\"t\":-" } else { b"{\"t\":" });
+    push_number(log, micros.unsigned_abs() / 1_000_000, 1);
+    log.push(b'.');
+    push_number(log, micros.unsigned_abs() % 1_000_000, 6);
+    log.push(b',');
     log.extend_from_slice(&encoded[1..]);
     log.push(b'\n');
 }

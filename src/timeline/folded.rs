@@ -2,7 +2,7 @@
 //!
 //! This file owns the lines that wait for more slaves, and bounds them. It must never print; the view does.
 
-use super::event::Event;
+use super::event::{Event, Meeting};
 use super::words::{describe, run_name};
 use crate::text;
 use crate::wire::SlaveEvent;
@@ -17,7 +17,10 @@ const TAILS_MAX: usize = 10;
 pub struct FoldedLine {
     /// The text that must be equal for all slaves of the line.
     key: String,
-    pub time: String,
+    /// The barrier or the sync at which the members have arrived, if the line is about that.
+    arrived_at: Option<Meeting<'static>>,
+    /// The time of the first event in microseconds since the start; `None` before the start is known.
+    pub since_start: Option<i64>,
     names: Vec<String>,
     /// The text for one slave.
     one: String,
@@ -46,9 +49,20 @@ pub struct Folded {
 
 impl Folded {
     /// Adds an event of a slave. Returns whether the lines must be shown now, because there is no room for more.
-    pub fn add(&mut self, time: &str, slave: &str, event: &Event<'_>, color: Option<&'static str>) -> bool {
+    pub fn add(
+        &mut self,
+        since_start: Option<i64>,
+        slave: &str,
+        event: &Event<'_>,
+        color: Option<&'static str>,
+    ) -> bool {
         if let Event::Reported(SlaveEvent::Tail { text, .. }) = event {
-            self.add_tail(time, slave, text);
+            self.add_tail(since_start, slave, text);
+        } else if let (Event::Arrived { meeting, .. }, Some(last)) = (event, self.lines.last_mut())
+            && last.arrived_at.as_ref() == Some(meeting)
+        {
+            // Thousands may arrive in a moment, so no text is made for each.
+            last.names.push(text::harmless(slave).into_owned());
         } else if let Some(one) = described(event) {
             let several = of_several(event).unwrap_or_else(|| one.clone());
             // Each notify leaves another count, and the line shows the last one.
@@ -56,9 +70,14 @@ impl Folded {
                 Event::Notified { trigger, late, .. } => format!("notified {trigger} {late}"),
                 _ => several.clone(),
             };
+            let arrived_at = match event {
+                Event::Arrived { meeting, .. } => Some(meeting.to_static()),
+                _ => None,
+            };
             self.join(FoldedLine {
                 key,
-                time: time.to_owned(),
+                arrived_at,
+                since_start,
                 names: vec![text::harmless(slave).into_owned()],
                 one,
                 several,
@@ -69,7 +88,7 @@ impl Folded {
         self.lines.len() >= LINES_MAX
     }
 
-    fn add_tail(&mut self, time: &str, slave: &str, text: &str) {
+    fn add_tail(&mut self, since_start: Option<i64>, slave: &str, text: &str) {
         if self.tails.iter().all(|known| known != text) {
             if self.tails.len() >= TAILS_MAX {
                 return;
@@ -79,8 +98,8 @@ impl Folded {
             return;
         }
         let (key, one, several) = (text.to_owned(), text.to_owned(), text.to_owned());
-        let (time, names) = (time.to_owned(), vec![slave.to_owned()]);
-        self.join(FoldedLine { key, time, names, one, several, color: None, quoted: true });
+        let names = vec![slave.to_owned()];
+        self.join(FoldedLine { key, arrived_at: None, since_start, names, one, several, color: None, quoted: true });
     }
 
     fn join(&mut self, line: FoldedLine) {

@@ -127,13 +127,12 @@ impl View {
         if self.silent {
             return;
         }
-        let time = since_start.map_or_else(|| "-".to_owned(), |micros| format!("{:.3}", micros as f64 / 1e6));
         let who = match event {
             Event::Arrived { member, .. } => Some(&**member),
             _ => slave,
         };
         if let (Some(folded), Some(slave)) = (&mut self.folded, who) {
-            if folded.add(&time, slave, event, color(event)) {
+            if folded.add(since_start, slave, event, color(event)) {
                 self.flush(out);
             }
             return;
@@ -145,12 +144,13 @@ impl View {
             return self.print(lines.as_bytes(), out);
         }
         let Some(text) = describe(event) else { return };
-        let line = self.timed(&time, slave.unwrap_or("*"), &text, color(event));
+        let line = self.timed(since_start, slave.unwrap_or("*"), &text, color(event));
         self.print(line.as_bytes(), out);
     }
 
     /// Returns a line with the time, the slave and the text.
-    fn timed(&self, time: &str, slave: &str, text: &str, color: Option<&str>) -> String {
+    fn timed(&self, since_start: Option<i64>, slave: &str, text: &str, color: Option<&str>) -> String {
+        let time = since_start.map_or_else(|| "-".to_owned(), |micros| format!("{:.3}", micros as f64 / 1e6));
         let line = format!("{time:>9}  {slave:<width$}  {}", harmless(text), width = self.name_width);
         match color.filter(|_| self.is_live() && self.colors) {
             Some(color) => format!("\x1b[{color}m{line}\x1b[0m\n"),
@@ -171,7 +171,7 @@ impl View {
             let (names, words) = line.in_words();
             match line.quoted {
                 true => text.extend(words.lines().map(|quoted| self.quoted(&names, quoted))),
-                false => text += &self.timed(&line.time, &names, words, line.color),
+                false => text += &self.timed(line.since_start, &names, words, line.color),
             }
         }
         if !text.is_empty() {

@@ -85,7 +85,9 @@ pub fn parse(given: &[OsString]) -> Result<Arguments, ConfigError> {
     match text {
         Ok(Some(text)) => {
             command.build();
-            let Some(options) = command.find_subcommand(name) else { return Ok(Arguments::from_arg_matches(&matches)?) };
+            let Some(options) = command.find_subcommand(name) else {
+                return Ok(Arguments::from_arg_matches(&matches)?);
+            };
             more = Reader { command: &command, name, options, own }.arguments(&text, &mut origin);
         }
         Ok(None) => {}

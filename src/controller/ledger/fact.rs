@@ -412,8 +412,9 @@ pub struct Audience {
 /// Adds an item to the line of one input. Starts the line if the last one has ended.
 pub(in crate::controller) fn item(line: &mut Vec<u8>, now: Time, write: impl FnOnce(&mut Vec<u8>)) {
     if line.is_empty() || line.ends_with(b"\n") {
-        let begin = format!("[{},[", now.as_micros());
-        line.extend_from_slice(begin.as_bytes());
+        line.push(b'[');
+        text::push_number(line, now.as_micros(), 1);
+        line.extend_from_slice(b",[");
     } else {
         line.push(b',');
     }

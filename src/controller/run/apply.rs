@@ -8,7 +8,7 @@ use crate::controller::run::roster::{Idle, RunEnd, Stage};
 use crate::controller::run::run::{Cause, Phase, Run, Timer};
 use crate::machine::{Outbox, Time};
 use crate::testfile::End;
-use crate::timeline::event::Event;
+use crate::timeline::event::{self, Event};
 use crate::wire::{self, SlaveEvent};
 
 /// How many different refusals of strangers are recorded.
@@ -216,8 +216,9 @@ impl Run {
     /// Records an event that changes no state.
     pub fn note(&mut self, now: Time, event: &Event<'_>, out: &mut Outbox) {
         if !self.event_log.is_closed() {
-            self.ledger.write_raw("event", &crate::timeline::event::encode(None, event));
-            self.event_log.record(now, None, event, out);
+            let encoded = event::encode(None, event);
+            self.ledger.write_raw("event", &encoded);
+            self.event_log.record_encoded(now, None, event, encoded, out);
         }
     }
 

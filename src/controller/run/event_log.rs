@@ -99,6 +99,18 @@ impl EventLog {
 
     /// Records an event at `at`.
     pub fn record(&mut self, at: Time, slave: Option<&str>, event: &Event<'_>, out: &mut Outbox) {
+        self.record_encoded(at, slave, event, event::encode(slave, event), out);
+    }
+
+    /// As [`record`](EventLog::record), for an event whose encoding is known.
+    pub fn record_encoded(
+        &mut self,
+        at: Time,
+        slave: Option<&str>,
+        event: &Event<'_>,
+        encoded: Vec<u8>,
+        out: &mut Outbox,
+    ) {
         let last = matches!(event, Event::Ending { .. } | Event::Ended { .. });
         if self.closed || (self.events >= self.events_max + self.events_max / FOR_THE_END && !last) {
             return;
@@ -106,7 +118,7 @@ impl EventLog {
         if !self.replaying {
             self.view.event(self.start.map(|start| at.diff(start)), slave, event, out);
         }
-        self.put(at, event::encode(slave, event), out);
+        self.put(at, encoded, out);
     }
 
     /// Records an encoded event, without showing it.

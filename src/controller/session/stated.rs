@@ -52,7 +52,8 @@ mod tests {
     #[test]
     fn the_highest_total_of_one_trigger_is_kept() {
         let mut stated = Stated::default();
-        let notify = |trigger: &'static str, count| Notify { room: "r".into(), trigger: trigger.into(), count, data: None };
+        let notify =
+            |trigger: &'static str, count| Notify { room: "r".into(), trigger: trigger.into(), count, data: None };
         assert_eq!(stated.notify(), None);
         assert!([3, 5, 4].into_iter().all(|count| stated.merge(&notify("t", count))));
         assert!(!stated.merge(&notify("u", 1)) && !stated.merge(&Notify { room: "s".into(), ..notify("t", 6) }));
