@@ -87,6 +87,8 @@ pub struct Stage<M, S = ()> {
     /// How far the clock at the other end of [`conn`](Stage::conn) is ahead, in microseconds. If it is `None`, pings are
     /// not answered.
     pub pongs: Option<u64>,
+    /// The pings that have no answer yet.
+    pinged: Vec<Value>,
     /// The files.
     pub files: BTreeMap<PathBuf, Vec<u8>>,
     /// Whether due deadlines fire after each input, as under the reactor. Otherwise a test lets them fire.
@@ -141,6 +143,7 @@ impl<M: Machine, S: Surroundings<M>> Stage<M, S> {
             sent: BTreeMap::new(),
             said: Vec::new(),
             pongs: None,
+            pinged: Vec::new(),
             files: BTreeMap::new(),
             prompt: false,
             full: false,
@@ -294,14 +297,27 @@ impl<M: Machine, S: Surroundings<M>> Stage<M, S> {
             return;
         }
         if self.conn == Some(conn) {
-            let message: Value = serde_json::from_slice(&bytes).expect("a JSON line");
-            if message["type"] != "ping" {
-                self.said.push(message);
-            } else if let Some(ahead) = self.pongs {
-                self.tell(json!({"type": "pong", "time": message["time"], "now": self.now.as_micros() + ahead}));
+            let lines = serde_json::Deserializer::from_slice(&bytes).into_iter::<Value>();
+            let (pings, said): (Vec<Value>, Vec<Value>) =
+                lines.map(|message| message.expect("a JSON line")).partition(|message| message["type"] == "ping");
+            // A ping with other messages follows a greeting, which is answered first.
+            let greets = !said.is_empty();
+            self.said.extend(said);
+            self.pinged.extend(pings);
+            if !greets {
+                self.pong();
             }
         }
         self.sent.entry(conn).or_default().push(bytes);
+    }
+
+    /// Answers the pings that have no answer yet.
+    fn pong(&mut self) {
+        for ping in std::mem::take(&mut self.pinged) {
+            if let Some(ahead) = self.pongs.filter(|_| self.conn.is_some()) {
+                self.tell(json!({"type": "pong", "time": ping["time"], "now": self.now.as_micros() + ahead}));
+            }
+        }
     }
 
     fn forget(&mut self, conn: ConnId) {
@@ -380,6 +396,7 @@ impl<M: Machine, S: Surroundings<M>> Stage<M, S> {
         let comma = if fields.is_empty() { "" } else { "," };
         let line = format!("{{\"type\":{kind}{comma}{}", &message.to_string()[1..]);
         self.say(self.conn.expect("a connection"), &line);
+        self.pong();
     }
 
     /// Closes a connection from the other end.

@@ -36,11 +36,11 @@ struct Fold<'a> {
 /// Writes names as patterns, in the order of the first name of each. The patterns expand to exactly these names; a
 /// repeated name counts once.
 pub fn fold(names: &[&str]) -> Vec<Folded> {
-    if let Some(folded) = fold_alike(names) {
-        return vec![folded];
-    }
     if names.len() > NAMES_MAX {
         return fold_many(names);
+    }
+    if let Some(folded) = fold_alike(names) {
+        return vec![folded];
     }
     let mut seen = std::collections::BTreeSet::new();
     let distinct = names.iter().filter(|name| seen.insert(**name));

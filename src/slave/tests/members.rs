@@ -19,6 +19,9 @@ fn barrier(world: &mut World, more: &str) -> ConnId {
     world.request(&format!("{{\"type\":\"barrier\",\"barrier\":\"up\"{more}}}"))
 }
 
+/// How long a confirmation waits at most for a message with which it can be sent.
+const HELD: Duration = Duration::from_millis(5);
+
 fn verdict(world: &mut World, kind: &str, ids: Value) {
     world.tell(json!({"type": "verdict", "room": "r1", "round": 1, "verdict": kind, "who": ["x"], "reason": "why",
         "ids": ids}));
@@ -47,6 +50,8 @@ fn a_command_arrives_as_its_slave_and_gets_the_verdict() {
     assert_eq!(arrive, said);
     assert_eq!(world.answer(conn), None);
     verdict(&mut world, "lost", json!([1]));
+    assert_eq!(world.take_said("heard").len(), 0, "it waits for a message with which it can be sent");
+    world.pass(HELD);
     assert_eq!(world.take_said("heard"), [json!({"type": "heard", "room": "r1", "ids": [1]})]);
     assert_eq!(met(&world, conn), json!({"type": "met", "verdict": "lost", "who": ["x"], "reason": "why"}));
     world.pass(10 * SECOND);
@@ -78,9 +83,11 @@ fn one_verdict_releases_several_members_and_is_confirmed_once() {
     assert_eq!(met(&world, conns[0])["verdict"], "released");
     assert_eq!(world.answer(conns[1]), None);
     assert_eq!(met(&world, conns[2])["verdict"], "released");
+    world.pass(HELD);
     assert_eq!(world.take_said("heard")[0]["ids"], json!([1, 3]));
     verdict(&mut world, "released", json!([1]));
     assert_eq!(world.sent[&conns[0]].len(), 1);
+    world.pass(HELD);
     assert_eq!(world.take_said("heard")[0]["ids"], json!([1]), "a repeated verdict is confirmed again");
 }
 
@@ -172,8 +179,9 @@ fn a_release_at_an_instant_waits_for_it_on_our_own_clock() {
     assert_eq!(world.take_said("arrive")[0]["harmonize"], true);
     let at = world.now.as_micros() + AHEAD + 50_000;
     world.tell(json!({"type": "verdict", "room": "r1", "round": 1, "verdict": "released", "at": at, "ids": [1]}));
+    world.pass(HELD);
     assert_eq!(world.take_said("heard").len(), 1);
-    world.pass(Duration::from_micros(49_999));
+    world.pass(Duration::from_micros(49_999) - HELD);
     assert_eq!(world.answer(conn), None);
     world.pass(Duration::from_micros(1));
     assert_eq!(met(&world, conn)["verdict"], "released");
@@ -349,6 +357,7 @@ fn a_kill_ends_an_entry_that_waits_and_takes_its_arrival_back() {
             "the entries after its death run, those after its success do not"
         );
         verdict(&mut world, "released", json!([1]));
+        world.pass(HELD);
         assert_eq!(world.take_said("heard").len(), 1);
         assert!(!world.reports().iter().any(|report| report.starts_with("exited up")), "it has exited already");
     }
