@@ -77,7 +77,7 @@ fn unknown_keys_and_names_come_with_a_suggestion() {
 
 #[test]
 fn an_entry_has_one_policy_and_one_action() {
-    wrong("\"at\": 0", "\"at\": 0, \"poke\": true", "6:31", &["\"at\"", "\"poke\"", "exactly one"]);
+    wrong("\"at\": 0", "\"at\": 0, \"poke\": true", "6:31", &["\"at\"", "\"poke\"", "only one of"]);
     wrong("\"at\": 0, ", "", "6:5", &["needs"]);
     wrong(", \"shell\": \"true\"", "", "6:5", &["needs an action"]);
     wrong("\"shell\": \"true\"", "\"shell\": \"true\", \"notify\": \"go\"", "6:48", &["\"shell\"", "\"notify\""]);

@@ -300,7 +300,7 @@ fn options_that_exclude_each_other_are_wrong_usage() {
     for words in
         [&["barrier", "up", "--count", "2"][..], &["sync", "s", "--count", "2", "--data", "1"], &["wait", "go"]]
     {
-        place.arete(words).run().exits_with(1).complains(&["ARETE_SOCKET", "--controller"]);
+        place.arete(words).run().exits_with(2).complains(&["ARETE_SOCKET", "--controller"]);
     }
 }
 

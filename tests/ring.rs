@@ -294,7 +294,7 @@ fn a_node_with_wrong_options_reports_them_before_it_starts() {
         &["--address 10.1.2.3: lo does not have this address, but 127.0.0.1"],
     );
     refused("--interface lo --members 3", 2, &["--state-dir"]);
-    refused("--interface lo --members 0 --state-dir s", 2, &["--members", "1..=1024"]);
+    refused("--interface lo --members 0 --state-dir s", 2, &["--members", "from 1 to 1024"]);
     refused("--interface lo --members 3 --state-dir s --compat", 2, &["--compat", "cannot be used with"]);
     refused("--interface lo --id=", 2, &["--id", "1 to 64 bytes"]);
     refused("--interface lo --waiter 1s", 2, &["--waiter 1s is too short for --heartbeat 500ms", "more than 1s"]);
