@@ -171,7 +171,12 @@ impl Client {
     /// the round has ended for all connections.
     fn round(&mut self, round: u64) -> io::Result<Duration> {
         let (each, last) = (self.speech.row.size.1, self.peers.len() - 1);
-        let enter = |index| (0..each).flat_map(|nr| self.speech.enter(round, index, nr)).collect();
+        // As the processes of arete do, a connection confirms its verdicts with what it says next.
+        let heard = self.speech.heard(round - 1).unwrap_or_default();
+        let enter = |index| {
+            let entered = (0..each).flat_map(|nr| self.speech.enter(round, index, nr));
+            heard.iter().copied().chain(entered).collect()
+        };
         let says: Vec<Vec<u8>> = (0..=last).map(enter).collect();
         let (start, end) = self.speech.release(round);
         self.replies = self.speech.replies(round);
@@ -205,9 +210,7 @@ impl Client {
             missing -= 1;
             Ok(missing == 0)
         })?;
-        let took = begin.elapsed();
-        self.speech.heard(round).map_or(Ok(()), |heard| self.say_all(&heard))?;
-        Ok(took)
+        Ok(begin.elapsed())
     }
 
     /// Keeps so many notifies on every connection. Returns the time for an answer, and how many there were.

@@ -157,11 +157,14 @@ impl Speech {
         replies
     }
 
-    /// What every connection sends after a round: it confirms its verdicts.
+    /// What confirms the verdicts of a round.
     pub fn heard(&self, round: u64) -> Option<Vec<u8>> {
+        let has_verdict = round > 0 && self.subject != Subject::Redis && self.play != Play::Trigger;
+        if !has_verdict {
+            return None;
+        }
         let ids = (0..self.row.size.1).map(|nr| self.id(round, nr)).collect();
-        let has_verdict = self.subject != Subject::Redis && self.play != Play::Trigger;
-        has_verdict.then(|| line(&Heard { room: (&*self.room).into(), ids }))
+        Some(line(&Heard { room: (&*self.room).into(), ids }))
     }
 
     /// The parts of a notify before and after the count, and the beginning of its answer, in the rows of notifies.

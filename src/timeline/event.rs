@@ -262,6 +262,7 @@ pub fn encode(slave: Option<&str>, event: &Event<'_>) -> Vec<u8> {
 /// Appends an encoded event as a line, with its time in seconds since `start`; the time is negative before the start.
 pub fn write_line(log: &mut Vec<u8>, start: Time, at: Time, encoded: &[u8]) {
     let micros = at.diff(start);
+    log.reserve(encoded.len() + 32);
     log.extend_from_slice(if micros < 0 { b"{\"t\":-" } else { b"{\"t\":" });
     push_number(log, micros.unsigned_abs() / 1_000_000, 1);
     log.push(b'.');

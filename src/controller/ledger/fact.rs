@@ -409,9 +409,13 @@ pub struct Audience {
     pub until: Time,
 }
 
+/// The length of most lines, in bytes.
+const USUAL: usize = 512;
+
 /// Adds an item to the line of one input. Starts the line if the last one has ended.
 pub(in crate::controller) fn item(line: &mut Vec<u8>, now: Time, write: impl FnOnce(&mut Vec<u8>)) {
     if line.is_empty() || line.ends_with(b"\n") {
+        line.reserve(USUAL);
         line.push(b'[');
         text::push_number(line, now.as_micros(), 1);
         line.extend_from_slice(b",[");
