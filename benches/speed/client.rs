@@ -137,6 +137,9 @@ impl Client {
             })?;
             std::thread::sleep(START);
         }
+        if self.speech.subject == Subject::Clients && matches!(self.speech.play, Play::Notify(_)) {
+            self.say(0, &self.speech.flooded())?;
+        }
         self.settle()
     }
 

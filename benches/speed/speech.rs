@@ -167,6 +167,11 @@ impl Speech {
         Some(line(&Heard { room: (&*self.room).into(), ids }))
     }
 
+    /// What creates the trigger of the rows of notifies.
+    pub fn flooded(&self) -> Vec<u8> {
+        line(&Create { room: (&*self.room).into(), trigger: FLOOD.into(), count: arete::testfile::TRIGGER_MAX })
+    }
+
     /// The parts of a notify before and after the count, and the beginning of its answer, in the rows of notifies.
     pub fn flood(&self) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
         if self.subject == Subject::Redis {
