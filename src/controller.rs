@@ -275,17 +275,17 @@ impl Controller {
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
         let message = ToController::decode(line);
-        if let Ok(ToController::Notify(notify)) = &message
-            && self.stated.merge(notify)
-        {
+        let merges = |stated: &mut Stated| matches!(&message, Ok(ToController::Notify(notify)) if stated.merge(notify));
+        if merges(&mut self.stated) {
             return Ok(());
         }
         self.count_stated(now, conn, heard, out)?;
-        let message = message.map_err(|error| refusal(Code::Malformed, error.to_string()))?;
-        match &message {
-            ToController::Notify(notify) if self.stated.merge(notify) => Ok(()),
-            _ => self.says(now, conn, message, heard, out),
+        // Of another trigger than the one that was stated before, or anything else.
+        if merges(&mut self.stated) {
+            return Ok(());
         }
+        let message = message.map_err(|error| refusal(Code::Malformed, error.to_string()))?;
+        self.says(now, conn, message, heard, out)
     }
 
     /// Counts what the peer has stated so far.

@@ -314,8 +314,7 @@ impl Link {
         out.send(conn, line.clone());
     }
 
-    /// As [`say`](Link::say), but also before the controller has accepted the greeting: for what follows a request that was
-    /// sent with the greeting.
+    /// As [`say`](Link::say), but also before the controller has accepted the greeting that was sent.
     pub(crate) fn say_early(&mut self, out: &mut Outbox, message: &impl Message) {
         match self.state {
             State::Greeting(conn) => out.send(conn, message.encode()),

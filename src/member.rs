@@ -18,13 +18,16 @@ use crate::text;
 use crate::verdict::{RoundResult, VERDICT_SLACK, map_as_line, notes_in_lines, out_of_reach, too_late};
 use crate::wire::rendezvous::{Alive, Arrive, Elsewhere, Give, Gone, Heard, Map, Party, RoundVerdict};
 use crate::wire::room::{Create, Delete, Join, List, Listing, Watch};
-use crate::wire::{Bye, FromController, Message, Noted, Notify, PROTOCOL, RawJson, Triggered, Welcome};
+use crate::wire::{
+    Bye, FromController, LINE_MAX_BEFORE_HELLO, Message, Noted, Notify, PROTOCOL, RawJson, Triggered, Welcome,
+};
 
 /// The number of the only arrival, value or notify of this process.
 const ONLY: u64 = 1;
 
-/// The longest request that is sent together with the greeting, in bytes.
-const ASKED_AT_ONCE_MAX: usize = 4096;
+/// The longest request that is sent together with the greeting, in bytes: far below the longest line that a controller
+/// reads before its welcome.
+const ASKED_AT_ONCE_MAX: usize = LINE_MAX_BEFORE_HELLO / 16;
 
 /// The configuration of a client.
 #[derive(Debug, Clone)]
@@ -133,7 +136,7 @@ pub struct Member {
     pointed_to: Option<String>,
     over: Option<u8>,
     /// The request was sent with the greeting of this connection.
-    asks: bool,
+    request_sent: bool,
     timers: Timers<Timer>,
 }
 
@@ -155,7 +158,7 @@ impl Member {
             round: 0,
             pointed_to: None,
             over: None,
-            asks: false,
+            request_sent: false,
             timers: Timers::default(),
             config,
         }
@@ -209,8 +212,8 @@ impl Member {
         self.fire(now, out);
     }
 
-    /// Returns whether there is something to ask: a member that waits for the instant of its release has its verdict.
-    fn waits(&self) -> bool {
+    /// Returns whether it still waits for an answer. A member that waits for the instant of its release has its verdict.
+    fn lacks_verdict(&self) -> bool {
         self.timers.get(&Timer::Release).is_none()
     }
 
@@ -274,7 +277,7 @@ impl Member {
 
     /// The map of the sync has arrived. The verdict follows.
     fn map(&mut self, map: &Map<'_>) {
-        if self.waits() {
+        if self.lacks_verdict() {
             self.output = map_as_line(&map.map);
             self.round = map.round;
         }
@@ -283,7 +286,7 @@ impl Member {
     fn ruled(&mut self, now: Time, verdict: &RoundVerdict<'_>, out: &mut Outbox) {
         let room = self.config.room.as_str().into();
         self.link.say_soon(now, &Heard { room, ids: verdict.ids.clone() });
-        let waits = self.config.task.meets() && self.waits();
+        let waits = self.config.task.meets() && self.lacks_verdict();
         if !waits || !verdict.ids.contains(&ONLY) {
             return;
         }
@@ -344,9 +347,9 @@ impl Member {
 
     /// Takes the arrival back.
     fn take_back(&mut self, out: &mut Outbox) {
-        if self.config.task.meets() && self.waits() {
+        if self.config.task.meets() && self.lacks_verdict() {
             let gone = Gone { room: self.config.room.as_str().into(), ids: vec![ONLY] };
-            match self.asks {
+            match self.request_sent {
                 true => self.link.say_early(out, &gone),
                 false => self.link.say(out, &gone),
             }
@@ -432,9 +435,9 @@ impl Linked for Member {
             member: self.config.member.as_deref().map(Into::into),
         };
         let (join, request) = (join.encode(), self.request(now));
-        // A round trip less. A long request would exceed what a controller reads of a stranger.
-        self.asks = self.waits() && request.len() <= ASKED_AT_ONCE_MAX;
-        if !self.asks {
+        // A round trip less.
+        self.request_sent = self.lacks_verdict() && request.len() <= ASKED_AT_ONCE_MAX;
+        if !self.request_sent {
             return join;
         }
         // If the answer is a verdict with an instant, the clock is measured before.
@@ -442,7 +445,11 @@ impl Linked for Member {
     }
 
     fn on_welcome(&mut self, now: Time, _welcome: &Welcome<'_>, out: &mut Outbox) {
-        if self.waits() && !self.asks {
+        if !self.lacks_verdict() {
+            // The controller may not have received the confirmation.
+            let room = self.config.room.as_str().into();
+            self.link.say_soon(now, &Heard { room, ids: vec![ONLY] });
+        } else if !self.request_sent {
             let request = self.request(now);
             self.link.say_line(out, &request);
         }

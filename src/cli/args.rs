@@ -89,7 +89,7 @@ pub enum Sub {
 
 /// Returns the command line of one of the subcommands that scripts call in loops. Preparing the options of all subcommands
 /// takes longer than such a subcommand itself.
-pub fn alone(name: &str) -> Option<Command> {
+pub fn of_script_command(name: &str) -> Option<Command> {
     let (name, add_options): (_, fn(Command) -> Command) = match name {
         "notify" => ("notify", NotifyOptions::augment_args),
         "wait" => ("wait", WaitOptions::augment_args),

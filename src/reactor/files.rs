@@ -230,11 +230,11 @@ impl Files {
     }
 
     /// Returns the open file of a path, and its length. Creates it, with the directories above, if it does not exist. If
-    /// the path leads to another file than before, opens that one or else fails.
-    fn file(&mut self, path: &Path, again: bool) -> io::Result<(&File, u64)> {
+    /// the path leads to another file than before, opens that one if `reopen`, and otherwise fails.
+    fn file(&mut self, path: &Path, reopen: bool) -> io::Result<(&File, u64)> {
         let length = match self.open.get(path.as_os_str()).map(|open| open.length_at(path)) {
             Some(Some(length)) => length,
-            Some(None) if !again => return Err(io::Error::other("another program has removed or replaced it")),
+            Some(None) if !reopen => return Err(io::Error::other("another program has removed or replaced it")),
             _ => self.open(path)?,
         };
         let open = self.open.get_mut(path.as_os_str()).ok_or(io::ErrorKind::NotFound)?;

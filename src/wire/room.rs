@@ -10,7 +10,7 @@ use super::names;
 pub const DEFAULT_ROOM: &str = "default";
 
 /// The first message on a connection, from a client. Answered by [`Welcome`](super::Welcome), without a run, or by
-/// [`Bye`](super::Bye).
+/// [`Bye`](super::Bye). Short requests may follow it at once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Join<'a> {
     /// The sender's [`PROTOCOL`](super::PROTOCOL).

@@ -70,7 +70,7 @@ impl From<clap::Error> for ConfigError {
 /// Parses the command line and the configuration file of its subcommand. Fails if one of them is wrong. With `--check`,
 /// problems of the file are put in the origin of the options instead.
 pub fn parse(given: &[OsString]) -> Result<Arguments, ConfigError> {
-    if let Some(arguments) = alone(given) {
+    if let Some(arguments) = parse_script_command(given) {
         return Ok(arguments);
     }
     let mut command = with_signs(Arguments::command());
@@ -121,8 +121,8 @@ pub fn parse(given: &[OsString]) -> Result<Arguments, ConfigError> {
 
 /// Parses the command line of a subcommand that scripts call in loops. Returns `None` if that fails, because the message
 /// needs all subcommands.
-fn alone(given: &[OsString]) -> Option<Arguments> {
-    let command = with_signs(args::alone(given.get(1)?.to_str()?)?);
+fn parse_script_command(given: &[OsString]) -> Option<Arguments> {
+    let command = with_signs(args::of_script_command(given.get(1)?.to_str()?)?);
     Arguments::from_arg_matches(&command.try_get_matches_from(given).ok()?).ok()
 }
 

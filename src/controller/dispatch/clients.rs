@@ -123,10 +123,14 @@ impl Controller {
         Ok(())
     }
 
+    /// Returns whether a room has the name of a run that is over.
+    pub(in crate::controller) fn is_over(&self, room: &str) -> bool {
+        self.host.as_ref().is_some_and(|host| host.archive.get(room).is_some())
+    }
+
     /// Fails if a room has the name of a run that is over.
     fn is_not_over(&self, room: &str) -> Result<(), RequestError> {
-        let is_over = self.host.as_ref().is_some_and(|host| host.archive.get(room).is_some());
-        if is_over { Err(RequestError::Over { run: room.to_owned() }) } else { Ok(()) }
+        if self.is_over(room) { Err(RequestError::Over { run: room.to_owned() }) } else { Ok(()) }
     }
 
     /// Handles a client that watches, creates, deletes or lists triggers of its room.

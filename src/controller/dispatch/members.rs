@@ -54,23 +54,16 @@ impl Controller {
             FromMember::Give(give) => self.gives(now, process, room, &give),
             FromMember::Gone(gone) if about(&gone.room) => {
                 let ids = unique(gone.ids);
-                self.has_heard(now, process, room, &ids);
-                self.visit(now, room, |room, visit| room.withdraw(process, &ids, visit));
+                self.visit(now, room, |room, visit| {
+                    room.on_heard(process, &ids, visit);
+                    room.withdraw(process, &ids, visit);
+                });
             }
-            FromMember::Heard(heard) if about(&heard.room) => self.has_heard(now, process, room, &unique(heard.ids)),
+            FromMember::Heard(heard) if about(&heard.room) => {
+                self.visit(now, room, |room, visit| room.on_heard(process, &unique(heard.ids), visit));
+            }
             // For another room. Every message is also a sign of life, which is handled elsewhere.
             FromMember::Gone(_) | FromMember::Heard(_) | FromMember::Alive(_) => {}
-        }
-    }
-
-    /// These arrivals have received their outcomes, or were withdrawn.
-    fn has_heard(&mut self, now: Time, process: Process, room: &Rc<str>, ids: &[u64]) {
-        let mut news = false;
-        self.visit(now, room, |room, _| news = room.confirm(process, ids));
-        let ledger = self.ledger_of(room);
-        if news && ledger.is_open() {
-            let room = Cow::from(&**room);
-            ledger.write(&Fact::Heard { room, process: process.0, ids: ids.to_vec() });
         }
     }
 
@@ -112,7 +105,11 @@ impl Controller {
                 None => ArrivalError::NoMember,
             });
         }
-        self.runs.by_id(room).map_or(Ok(()), |run| run.takes_members_of(&known.speaker))
+        match self.runs.by_id(room) {
+            Some(run) => run.takes_members_of(&known.speaker),
+            None if self.is_over(room) => Err(ArrivalError::Over { run: room.to_owned() }),
+            None => Ok(()),
+        }
     }
 
     /// A process is alive: tells its room if that waits for a sign of life.
@@ -157,6 +154,10 @@ impl Controller {
                 }
                 Act::Decided { meeting, decision } => {
                     self.write_decision(room, kind, &meeting, &decision);
+                    continue;
+                }
+                Act::Heard { process, ids } => {
+                    self.ledger_of(room).write(&Fact::Heard { room: Cow::from(&**room), process: process.0, ids });
                     continue;
                 }
                 Act::Arrived { ref meeting, ref member } => {

@@ -135,6 +135,7 @@ impl Controller {
                 let key = (room.to_string(), *kind, *round, reason.to_string());
                 let outcome = replay.outcomes.as_ref().and_then(|outcomes| outcomes.get(&key));
                 let outcome = outcome.ok_or_else(|| Damage::NoRound { room: room.to_string(), round: *round })?.clone();
+                // A round without an audience changes no meeting, whatever its name.
                 let past = PastRound { outcome, arrivals: arrivals_of(arrivals), audience: None };
                 self.room_named(room).apply(*kind, "", &Decision::Over(Rc::new(past)), at);
             }

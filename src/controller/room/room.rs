@@ -259,6 +259,15 @@ impl Room {
         self.both().flat_map(|(kind, meetings)| meetings.forming_rounds().map(move |round| (kind, round)))
     }
 
+    /// Handles that arrivals have received their outcomes, or need none any more.
+    pub fn on_heard(&mut self, process: Process, ids: &[u64], visit: &mut Visit<'_>) {
+        self.at_both(visit, |meetings, turn| {
+            if meetings.confirm(process, ids) {
+                turn.acts.push(Act::Heard { process, ids: ids.to_vec() });
+            }
+        });
+    }
+
     /// Confirms that arrivals have received their outcomes, or need none any more. Returns whether any was unconfirmed.
     pub fn confirm(&mut self, process: Process, ids: &[u64]) -> bool {
         // Both are asked, because the ids may be of either.

@@ -90,7 +90,7 @@ impl Rooms {
         if self.pending.back().is_none_or(|(last, _)| !Rc::ptr_eq(last, name)) {
             self.pending.push_back((name.clone(), Acts::default()));
         }
-        let Some((_, acts)) = self.pending.back_mut() else { return };
+        let (_, acts) = self.pending.back_mut().expect("it was just added if there was none");
         what(room, &mut Visit { now, presence, acts });
     }
 

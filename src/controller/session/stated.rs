@@ -1,7 +1,7 @@
-//! The total of notifies that a peer has stated last in an input and that is not counted yet.
+//! The total of notifies that a peer has stated and that is not counted yet.
 //!
-//! A peer states totals, so of several statements about one trigger only the last must be counted. Whatever else the
-//! peer says must be handled after what it has stated before.
+//! Totals of one trigger that follow each other in one input are counted as one, the highest. Whatever else the peer says
+//! must be handled after what it has stated before.
 
 use crate::wire::Notify;
 

@@ -44,7 +44,7 @@ pub(super) fn number(text: &str) -> String {
         [b'0', b'0'..=b'9', ..] => ": remove the zeros at its beginning, or write it in double quotes",
         [] => ": digits must follow the \"-\"",
         [.., b'.'] => ": digits must follow the \".\"",
-        _ if ["NaN", "Infinity"].contains(&digits) => ": JSON has no such number",
+        _ if ["nan", "inf", "infinity"].contains(&digits.to_ascii_lowercase().as_str()) => ": JSON has no such number",
         _ if digits.parse::<f64>().is_ok_and(f64::is_infinite) => ": it is too large",
         [.., b'a'..=b'z' | b'A'..=b'Z'] => ": write it in double quotes",
         _ => "",
@@ -75,7 +75,9 @@ pub(super) fn in_string(before: &str, after: &str) -> String {
     }
     let escape = before.rfind('\\').map_or("", |at| &before[at..]);
     let escape = &escape[escape.char_indices().nth(SHOWN).map_or(0, |(from, _)| from)..];
-    if escape.starts_with("\\ud") || escape.starts_with("\\uD") {
+    let digits = escape.strip_prefix("\\u").unwrap_or_default();
+    let is_whole = digits.len() == 4 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if is_whole && digits.starts_with(['d', 'D']) {
         return format!("{escape} is half of a character: write both escapes of the pair, or the character itself");
     }
     format!("{escape}{letter} is not an escape of JSON: write a backslash as \\\\")

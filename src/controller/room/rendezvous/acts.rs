@@ -21,6 +21,8 @@ pub enum Act {
     Lost { meeting: Rc<str>, member: Rc<str> },
     /// Write a decision, which is applied, to the ledger.
     Decided { meeting: Rc<str>, decision: Decision },
+    /// Write that these arrivals have confirmed their outcomes, after the decisions that gave them the outcomes.
+    Heard { process: Process, ids: Vec<u64> },
     /// Record that a round of this many members is over.
     Met { meeting: Rc<str>, outcome: Rc<Outcome>, members: usize },
 }

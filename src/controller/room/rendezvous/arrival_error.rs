@@ -22,6 +22,8 @@ pub enum ArrivalError {
     NoMember,
     /// The run has not started, or is over.
     NotGoing { run: String },
+    /// The room has the name of a run that is over.
+    Over { run: String },
     /// The slave is lost to the run.
     SlaveLost { slave: String, run: String },
     /// The party has an unknown group.
@@ -67,6 +69,7 @@ impl fmt::Display for ArrivalError {
             ArrivalError::OtherMember { process, member } => write!(f, "{process} cannot act as {member:?}"),
             ArrivalError::NoMember => f.write_str("you have joined without a name: say which member you are"),
             ArrivalError::NotGoing { run } => write!(f, "run {run:?} is not going on"),
+            ArrivalError::Over { run } => write!(f, "run {run:?} is over"),
             ArrivalError::SlaveLost { slave, run } => write!(f, "slave {slave} is lost to run {run:?}"),
             ArrivalError::NoGroup { group, room } => write!(f, "there is no group {group:?} in room {room:?}"),
             ArrivalError::NotAMember { name } => write!(
