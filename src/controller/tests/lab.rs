@@ -542,22 +542,27 @@ fn clients_are_disconnected_when_their_run_is_over_and_nothing_of_its_room_is_le
     let a = lab.slave("a", "i", None);
     let run = lab.submit(operator, "one", &test_for("a"));
     lab.of_run(a, "ready", &run);
-    let [stays, gone] = ["c", "d"].map(|member| {
+    let arrives = |lab: &mut Lab, member: &str| {
         let conn = lab.connect();
         let who = format!(r#""room":"{run}","member":"{member}","incarnation":"{member}""#);
-        lab.say(conn, &format!(r#"{{"type":"join","protocol":{PROTOCOL},"version":"x",{who}}}"#));
-        assert_eq!(lab.words(conn), "welcome");
-        let party = r#""party":{"members":["c","d","e"]},"timeout":100000000"#;
-        let what = format!(r#""room":"{run}","barrier":"m","id":1,"member":"{member}",{party}"#);
-        lab.say(conn, &format!(r#"{{"type":"arrive",{what}}}"#));
+        let join = format!(r#"{{"type":"join","protocol":{PROTOCOL},"version":"x",{who}}}"#);
+        let what = format!(r#""room":"{run}","barrier":"m","id":1,"member":"{member}""#);
+        let arrive = format!(r#"{{"type":"arrive",{what},"party":{{"members":["c","d","e"]}}}}"#);
+        lab.say(conn, &[join, arrive].join("\n"));
         conn
-    });
+    };
+    let [stays, gone] = ["c", "d"].map(|member| arrives(&mut lab, member));
+    assert_eq!((lab.words(stays), lab.words(gone)), ("welcome".to_owned(), "welcome".to_owned()));
     lab.close(gone);
     lab.pass(SECOND * 3 / 2);
     lab.of_run(a, "stopped", &run);
     assert_eq!(lab.state(operator, &run), "over");
     assert!(!lab.open.contains(&stays) && lab.words(stays).ends_with("bye"));
     lab.is_bare();
+    // It tries again, as after every bye that is not fatal, and must not wait for members of another room of this name.
+    let again = arrives(&mut lab, "c");
+    let [_, verdict] = &lab.messages(again)[..] else { panic!("a welcome and a verdict") };
+    assert_eq!((&verdict["verdict"], &verdict["reason"]), (&"refused".into(), &format!("run {run:?} is over").into()));
 }
 
 #[test]

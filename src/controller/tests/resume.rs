@@ -103,6 +103,21 @@ fn an_arrival_that_ends_a_round_gets_the_same_outcome_after_a_restart_although_t
 }
 
 #[test]
+fn a_confirmation_in_the_same_read_as_the_arrival_survives_a_restart() {
+    for mut world in rooms() {
+        let a = world.join_as(1, "a", "one");
+        world.arrive_as(a, 1, "a");
+        let b = world.accept_nr(2);
+        let join = r#"{"type":"join","protocol":1,"version":"x","room":"r","member":"b","incarnation":"two"}"#;
+        let arrive = r#"{"type":"arrive","room":"r","barrier":"m","id":1,"member":"b","party":{"members":["a","b"]}}"#;
+        world.say(b, &[join, arrive, r#"{"type":"gone","room":"r","ids":[1]}"#].join("\n"));
+        assert!(world.take(a).contains("released"));
+        let world = world.restart();
+        assert_eq!(world.machine.rooms.named("r").map(|room| room.unheard().count()), Some(1), "only of a");
+    }
+}
+
+#[test]
 fn counted_notifies_survive_a_restart_even_of_clients_that_have_left() {
     for mut world in rooms() {
         let a = world.join_as(1, "a", "one");
