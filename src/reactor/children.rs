@@ -92,6 +92,11 @@ impl Children {
             return;
         }
         let zombies: Vec<i32> = self.leaders.iter().filter(|(_, leader)| leader.ended).map(|(pid, _)| *pid).collect();
+        // The orphans of a subreaper become its children, so no group is alive if no child is.
+        let childless = rustix::process::child_subreaper().is_ok_and(|on| on.is_some()) && !lives(WaitId::All);
+        if childless {
+            return self.release_unseen(&zombies, helpers);
+        }
         let Ok(processes) = processes() else { return self.release_unseen(&zombies, helpers) };
         let in_group = |group: i32| move |process: &Process| process.group == group && !process.is_dead();
         for pid in zombies {
@@ -107,7 +112,7 @@ impl Children {
         }
     }
 
-    /// Does the same where the processes of the system cannot be listed.
+    /// Does the same without a list of the system's processes.
     fn release_unseen(&mut self, zombies: &[i32], helpers: &[i32]) {
         for &group in zombies {
             if !lives(group_id(group)) {

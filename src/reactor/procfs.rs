@@ -15,6 +15,9 @@ use super::kernel;
 use super::unseen::Unseen;
 use crate::machine::Signal;
 
+/// More than the longest `/proc/PID/stat`, in bytes: 52 numbers and a name.
+const STAT_MAX: usize = 2048;
+
 /// One process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
@@ -53,7 +56,10 @@ pub fn processes() -> Result<Vec<Process>, Unseen> {
 }
 
 fn process(pid: i32) -> Option<Process> {
-    parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    // A scan reads a file for each process of the system. The whole line arrives in one read.
+    let mut line = [0; STAT_MAX];
+    let length = fs::File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut line).ok()?;
+    parse(&String::from_utf8_lossy(&line[..length]))
 }
 
 /// Fails if `/proc` was mounted for another pid namespace than ours.

@@ -21,6 +21,9 @@ use crate::cli::tls::identity::Use;
 use crate::cli::work_dir::as_text;
 use crate::cli::{clock, directory, drive, lock, remove};
 
+/// The file in the directory of a slave that the slave locks.
+const LOCK: &str = "lock";
+
 /// The longest secret on standard input, in bytes.
 const SECRET_MAX: u64 = 256;
 
@@ -33,9 +36,13 @@ pub fn run(options: SlaveOptions) -> Result<u8, Error> {
     let tls = options.security.at(&subject, &controller, Use::Slave(&name))?;
     let secret = if options.secret { Some(read_secret()?) } else { None };
     let dir = make_work_dir(&work_dir_of(options.dir.as_deref(), &name)?)?;
+    // Finding the processes that an earlier slave has left takes milliseconds. Each slave has made this file.
+    let is_new = !dir.join(LOCK).exists();
     let _lock = lock(&dir)?;
-    reactor::end_leftovers(&dir);
-    remove_leftovers(&dir);
+    if !is_new {
+        reactor::end_leftovers(&dir);
+        remove_leftovers(&dir);
+    }
     let (signals, manager) = (vec![Signal::USR1], manager::manager());
     let mut reactor = drive::reactor_with(Options { signals, subreaper: true, tls, manager, ..Options::default() })?;
     let (socket, control) = socket::listen(&mut reactor, &dir)?;
@@ -158,7 +165,7 @@ fn state_home() -> Result<PathBuf, Error> {
 
 /// Locks the directory of a slave. Fails if another slave works in it.
 pub fn lock(dir: &Path) -> Result<File, Error> {
-    let path = dir.join("lock");
+    let path = dir.join(LOCK);
     let cannot = Error::cannot(format_args!("lock {}", path.display()));
     let file = File::options().create(true).append(true).open(&path).map_err(&cannot)?;
     match lock::take(&file, &path).map_err(&cannot)? {

@@ -87,14 +87,15 @@ fn remove_dead(directory: &Path) {
     for path in fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()) {
         let refused = |error: io::Error| error.kind() == ErrorKind::ConnectionRefused;
         let (pid, kind) = path.file_name().and_then(|name| name.to_str()?.split_once('.')).unwrap_or_default();
-        let owner = pid.parse().ok().and_then(Pid::from_raw);
-        let lives = |owner: Pid| test_kill_process(owner) != Err(rustix::io::Errno::SRCH);
-        let is_unused = match kind.rsplit('.').next() {
-            Some("sock") => UnixStream::connect(&path).is_err_and(refused),
-            Some("ear") => true,
-            _ => false,
-        };
-        if is_unused && owner.is_some_and(|owner| !lives(owner)) {
+        let Some(owner) = pid.parse().ok().and_then(Pid::from_raw) else { continue };
+        // A connection to each living slave would wake all of them whenever one more starts.
+        let is_unused = test_kill_process(owner) == Err(rustix::io::Errno::SRCH)
+            && match kind.rsplit('.').next() {
+                Some("sock") => UnixStream::connect(&path).is_err_and(refused),
+                Some("ear") => true,
+                _ => false,
+            };
+        if is_unused {
             let _ = fs::remove_file(&path);
         }
     }
