@@ -141,7 +141,7 @@ impl Controller {
                 self.free_slave(now, (nr, ix), member.machine());
             }
             self.empty_room(now, &run, out);
-            let state = self.run_state(now, nr, &run);
+            let state = run.state(now, "");
             log::info!("run {}: {}: {}", run.id, state.in_words(), state.why);
             let since = self.wall_clock(now);
             let bytes = run.disk_use();

@@ -170,7 +170,7 @@ impl Run {
         }
         self.event_log.record(now, None, &Event::Ended { verdict, why: why.into() }, out);
         self.event_log.close(out);
-        self.ended = Some(now);
+        self.times.end(now);
         if let Phase::Ending(cause) = &self.phase {
             self.phase = Phase::Writing(cause.clone());
         }
@@ -197,7 +197,7 @@ impl Run {
         let (End::Duration(limit) | End::Trigger { limit, .. } | End::Idle { limit }) = self.test.end;
         self.timers.set(Timer::End, at + limit);
         self.event_log.begin(at, out);
-        self.start = Some((at, wall_clock.to_owned()));
+        self.times.start(at, wall_clock.to_owned());
         let (slaves, wall_clock) = (self.roster.len(), wall_clock.to_owned());
         self.event_log.record(at, None, &Event::Started { slaves, wall_clock }, out);
         self.absent.start(&self.test);

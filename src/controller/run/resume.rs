@@ -9,6 +9,7 @@ use crate::controller::run::launch;
 use crate::controller::run::results;
 use crate::controller::run::roster::Stage;
 use crate::controller::run::run::{END_AT_ONCE_WITHIN, EVENTS, Phase, Run, Timer};
+use crate::controller::run::times::Times;
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Outbox, Time};
 use crate::testfile::End;
@@ -24,7 +25,7 @@ const DIED_WITH_US: &str = "it ended with the controller that had started it, wh
 impl Run {
     /// Takes the state that the results directory has besides the ledger.
     pub(in crate::controller) fn restore_files(&mut self, past: &Past) {
-        self.wall_offset = past.header.wall_offset;
+        self.times = Times::new(past.header.wall_offset);
         self.event_log.replay();
         self.begun = Some(past.header.begun);
         let local = |terms: &Terms| terms.listen.is_none() || terms.launch.as_deref() == Some(launch::LOCAL);
@@ -68,8 +69,7 @@ impl Run {
         self.adopt_shipped_files();
         if let Phase::Writing(cause) = &self.phase {
             let (verdict, why) = self.judge(cause);
-            self.ended_before_restart = true;
-            return self.begin_summary(verdict, why);
+            return self.outcome.begin_final(verdict, why);
         }
         self.enter(now, Fact::Resumed { boot: Cow::from(boot), shift }, out);
         for ix in 0..self.roster.len() {

@@ -18,15 +18,16 @@ use crate::controller::run::entry_index::EntryIndex;
 use crate::controller::run::event_log::EventLog;
 use crate::controller::run::failures::{FailureKind, Failures};
 use crate::controller::run::launch::Launch;
+use crate::controller::run::outcome_files::OutcomeFiles;
 use crate::controller::run::preparation::Preparation;
 use crate::controller::run::record::Record;
 use crate::controller::run::resources::Resources;
 use crate::controller::run::roster::{Roster, RunSlave, Stage};
 use crate::controller::run::slots::Slots;
-use crate::controller::run::summary_file::Summary;
+use crate::controller::run::times::Times;
 use crate::controller::session::budget::Budget;
 use crate::controller::session::processes::Speaker;
-use crate::machine::{Bytes, ConfirmId, ConnId, Outbox, Time, Timers};
+use crate::machine::{Bytes, ConnId, Outbox, Time, Timers};
 use crate::testfile::{End, OnFail, OnLost, Test};
 use crate::text;
 use crate::timeline::event::Event;
@@ -143,8 +144,7 @@ pub struct Run {
     pub(in crate::controller) wait: Option<Duration>,
     /// How long a slave may be disconnected before it is lost.
     pub lost_after: Duration,
-    pub(in crate::controller) wall_offset: i64,
-    pub(in crate::controller) start: Option<(Time, String)>,
+    pub(super) times: Times,
     pub(in crate::controller) failures: Failures,
     pub(in crate::controller) interrupts: u32,
     /// How many bytes its slaves have shipped, and the limit.
@@ -157,16 +157,7 @@ pub struct Run {
     /// The connections of slaves that are lost to the run, with the reasons. They are closed, and the slaves reconnect
     /// without a run.
     pub(in crate::controller) parting: Vec<(ConnId, String)>,
-    /// It had ended before a restart: its verdict is final even if nothing can be written now.
-    pub(in crate::controller) ended_before_restart: bool,
-    /// The confirmation that its outcome is written, once it was requested.
-    pub(in crate::controller) confirmation: Option<ConfirmId>,
-    /// The summary, until it is written.
-    pub(in crate::controller) summary: Option<Summary>,
-    /// The lengths of its summary and of its report together, in bytes.
-    pub(in crate::controller) outcome_bytes: u64,
-    /// When it ended.
-    pub(in crate::controller) ended: Option<Time>,
+    pub outcome: OutcomeFiles,
     /// When an earlier process of the controller began the run, and whether it had started the slaves itself.
     pub(in crate::controller) begun: Option<Time>,
     pub(in crate::controller) embedded: bool,
@@ -200,8 +191,7 @@ impl Run {
             local: config.local,
             wait: config.wait,
             lost_after: config.lost_after,
-            wall_offset: config.wall_offset,
-            start: None,
+            times: Times::new(config.wall_offset),
             failures: Failures::default(),
             interrupts: 0,
             refusals: BTreeSet::new(),
@@ -209,11 +199,7 @@ impl Run {
             output_max: OUTPUT_MAX,
             hosted: None,
             parting: Vec::new(),
-            ended_before_restart: false,
-            confirmation: None,
-            summary: None,
-            outcome_bytes: 0,
-            ended: None,
+            outcome: OutcomeFiles::default(),
             begun: None,
             embedded: false,
             kept: Vec::new(),
@@ -277,7 +263,7 @@ impl Run {
 
     /// Returns the instant of the start, if it was set.
     pub fn started(&self) -> Option<Time> {
-        self.start.as_ref().map(|(at, _)| *at)
+        self.times.started().map(|(at, _)| at)
     }
 
     /// Records an event of a slave.
@@ -303,8 +289,7 @@ impl Run {
     fn name_the_start(&mut self, now: Time, out: &mut Outbox) {
         let slaves = self.roster.len();
         let at = now + START_LEAD + START_LEAD_PER_SLAVE * slaves as u32;
-        let wall_clock = crate::controller::reply::utc(at, self.wall_offset);
-        self.enter(now, Fact::Start { at, wall_clock: wall_clock.into() }, out);
+        self.enter(now, Fact::Start { at, wall_clock: self.times.utc(at).into() }, out);
         let line = Start { run: Cow::from(&self.id), at }.encode();
         for conn in self.roster.connected() {
             out.send(conn, line.clone());
