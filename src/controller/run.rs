@@ -22,6 +22,7 @@ pub mod preparation;
 pub mod progress;
 pub mod prospects;
 pub mod record;
+pub mod refusals;
 pub mod reports;
 pub mod resources;
 pub mod results;
@@ -30,6 +31,7 @@ pub mod roster;
 #[allow(clippy::module_inception)]
 pub mod run;
 pub mod runs;
+pub mod shipped;
 pub mod shutdown;
 pub mod slave_error;
 pub mod slots;

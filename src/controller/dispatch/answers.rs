@@ -12,7 +12,7 @@ impl Controller {
     pub(in crate::controller) fn written(&mut self, now: Time, confirm: ConfirmId, out: &mut Outbox) {
         if let Some((conn, nr)) = self.host.as_mut().and_then(|host| host.unwritten.confirmed(confirm)) {
             self.confirm_submission(now, conn, nr, out);
-        } else if let Some(run) = self.runs.values_mut().find(|run| run.outcome.awaits(confirm)) {
+        } else if let Some(run) = self.runs.values_mut().find(|run| run.awaits(confirm)) {
             run.written(now, out);
         }
     }

@@ -265,7 +265,7 @@ impl Run {
         }
         let entry = |name: &str| self.entries.find(ix, name);
         let (started, file, member) = (self.started().is_some(), &*output.file, self.roster.get_mut(ix));
-        let room = self.output_max.saturating_sub(self.shipped);
+        let room = self.shipped.room();
         let piece = (output.offset, &*output.data);
         let kept = match started {
             true => results::keep(&self.results, member, entry, file, piece, room, out),
@@ -275,7 +275,7 @@ impl Run {
         let refused = kept.as_ref().err().map(|error| Cow::from(error.to_string()));
         out.send(conn, Kept { run: Cow::from(&self.id), file: Cow::from(file), length, refused }.encode());
         let Ok((_, new)) = kept else { return Ok(()) };
-        self.shipped += new as u64;
+        self.shipped.add(new as u64);
         self.stopping(now);
         let new = &output.data[output.data.len() - new..];
         self.event_log.view.output(&self.roster.get(ix).name, file, new, out);

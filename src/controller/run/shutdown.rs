@@ -12,7 +12,7 @@ use crate::controller::run::results::{self, Ending};
 use crate::controller::run::roster::{RunSlave, Stage};
 use crate::controller::run::run::{Cause, END_AT_ONCE_WITHIN, Phase, Run, Timer};
 use crate::controller::run::summary;
-use crate::machine::{ChildId, Exit, Outbox, Signal, SystemError, Time};
+use crate::machine::{ChildId, ConfirmId, Exit, Outbox, Signal, SystemError, Time};
 use crate::wire::{Bye, Code, Dismissed, Manner, Message, Stop, Verdict};
 use crate::{exit_code, text};
 
@@ -142,18 +142,13 @@ impl Run {
     pub fn written(&mut self, now: Time, out: &mut Outbox) {
         let Phase::Writing(cause) = &self.phase else { return };
         let (verdict, why) = self.judge(cause);
-        match &mut self.hosted {
-            Some(hosted) => hosted.why = why.clone(),
-            None => summary::print(
-                &self.test,
-                &self.roster,
-                &self.results,
-                &self.ending(verdict, &why, &self.never_began(verdict)),
-                out,
-            ),
+        if self.hosted.is_none() {
+            let never_began = self.never_began(verdict);
+            let ending = self.ending(verdict, &why, &never_began);
+            summary::print(&self.test, &self.roster, &self.results, &ending, out);
         }
         self.dismiss(verdict, &why, out);
-        self.phase = Phase::Over { code: self.exit_code(verdict), verdict };
+        self.phase = Phase::Over { code: self.exit_code(verdict), verdict, why };
         if self.hosted.is_none() {
             self.timers.set(Timer::Exit, now + if self.interrupts > 1 { END_AT_ONCE_WITHIN } else { EXIT_WITHIN });
         }
@@ -218,6 +213,11 @@ impl Run {
         }
     }
 
+    /// Returns whether this confirmation is the one that the end of the run waits for.
+    pub fn awaits(&self, confirm: ConfirmId) -> bool {
+        self.outcome.awaits(confirm)
+    }
+
     /// Handles the end of a slave's process of an embedded run, or of a launcher.
     pub fn child_ended(&mut self, now: Time, child: ChildId, how: Result<Exit, SystemError>, out: &mut Outbox) {
         let Some(slaves) = self.launch.ended(child) else { return };
@@ -241,19 +241,14 @@ impl Run {
 
     pub(in crate::controller) fn exit_if_alone(&mut self, out: &mut Outbox) {
         let Phase::Over { code, .. } = self.phase else { return };
-        if let Some(hosted) = &mut self.hosted {
-            hosted.done = true;
+        if self.hosted.is_some() || !self.launch.is_empty() {
             return;
         }
-        match self.local {
-            None if self.launch.is_empty() => {
-                self.launch.kill(Signal::KILL, out);
-                out.exit(code);
-            }
-            None => {}
-            Some(_) if self.launch.is_empty() => out.sweep(Signal::KILL),
-            Some(_) => {}
+        if self.local.is_some() {
+            return out.sweep(Signal::KILL);
         }
+        self.launch.kill(Signal::KILL, out);
+        out.exit(code);
     }
 
     /// Handles that `left` processes were killed that slaves of an embedded run had left behind.

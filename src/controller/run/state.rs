@@ -17,7 +17,7 @@ impl Run {
             Phase::Gathering => (RunStatus::Gathering, None, None),
             Phase::Running => (RunStatus::Running, None, None),
             Phase::Finishing(_) | Phase::Ending(_) | Phase::Writing(_) => (RunStatus::Ending, None, None),
-            Phase::Over { code, verdict } => (RunStatus::Over, Some(*verdict), Some(*code)),
+            Phase::Over { code, verdict, .. } => (RunStatus::Over, Some(*verdict), Some(*code)),
         };
         let why = match &self.phase {
             Phase::Queued => format!("waits for {waits_for}"),
@@ -26,9 +26,8 @@ impl Run {
                 format!("waits for {} to be ready", text::list(&unready))
             }
             Phase::Running => String::new(),
-            Phase::Finishing(why) => why.clone(),
+            Phase::Finishing(why) | Phase::Over { why, .. } => why.clone(),
             Phase::Ending(cause) | Phase::Writing(cause) => cause.why.clone(),
-            Phase::Over { .. } => self.hosted.as_ref().map(|hosted| hosted.why.clone()).unwrap_or_default(),
         };
         RunState {
             run: self.id.clone(),
