@@ -6,20 +6,14 @@ use crate::controller::host::operators::{Operator, page};
 use crate::controller::host::slave::HostSlave;
 use crate::controller::reply::{deny, fatal, leaves, refusal};
 use crate::controller::run::admission::welcome;
-use crate::controller::run::run::{Phase, Run};
 use crate::controller::run::runs::RunNr;
 use crate::controller::session::authorization::{self, Stranger};
 use crate::controller::session::session::{Role, Session};
 use crate::machine::{ConnId, ListenerId, Outbox, Peer, Time};
 use crate::session::VERSION;
 use crate::text;
-use crate::wire::operate::{
-    AskRuns, AskSlaves, Cancel, Look, Operate, RunState, RunStatus, Runs, Seen, SlaveState, Slaves,
-};
+use crate::wire::operate::{AskRuns, AskSlaves, Cancel, Look, Operate, RunState, Runs, Seen, SlaveState, Slaves};
 use crate::wire::{Bye, Code, FromOperator, Message, PROTOCOL, Pong, ToController};
-
-/// The maximum length of what a run waits for, or why it ends, in characters.
-const WHY_MAX: usize = 4_000;
 
 /// What an operator may request in one batch of input, measured in looks at one run.
 const ASKED_AT_ONCE: usize = 64;
@@ -247,46 +241,7 @@ impl Controller {
     }
 
     pub(in crate::controller) fn state_of(&self, now: Time, nr: RunNr) -> Option<RunState> {
-        self.runs.get(nr).map(|run| self.run_state(now, nr, run))
-    }
-
-    /// Returns the status of a run.
-    pub(in crate::controller) fn run_state(&self, now: Time, nr: RunNr, run: &Run) -> RunState {
-        let (standing, verdict, code) = match &run.phase {
-            Phase::Queued => (RunStatus::Queued, None, None),
-            Phase::Gathering => (RunStatus::Gathering, None, None),
-            Phase::Running => (RunStatus::Running, None, None),
-            Phase::Finishing(_) | Phase::Ending(_) | Phase::Writing(_) => (RunStatus::Ending, None, None),
-            Phase::Over { code, verdict } => (RunStatus::Over, Some(*verdict), Some(*code)),
-        };
-        let why = match &run.phase {
-            Phase::Queued => {
-                let waits_for = self.host.as_ref().map_or("", |host| host.waits_for(nr));
-                format!("waits for {waits_for}")
-            }
-            Phase::Gathering => {
-                let unready = run.roster.names(|member| member.stage < crate::controller::run::roster::Stage::Ready);
-                format!("waits for {} to be ready", text::list(&unready))
-            }
-            Phase::Running => String::new(),
-            Phase::Finishing(why) => why.clone(),
-            Phase::Ending(cause) | Phase::Writing(cause) => cause.why.clone(),
-            Phase::Over { .. } => run.hosted.as_ref().map(|hosted| hosted.why.clone()).unwrap_or_default(),
-        };
-        let begun = run.started().filter(|at| *at <= now);
-        RunState {
-            run: run.id.clone(),
-            test: run.test.name.clone(),
-            state: standing,
-            submitted: run.hosted.as_ref().map(|hosted| hosted.submitted.clone()).unwrap_or_default(),
-            started: run.start.as_ref().map(|(_, wall_clock)| wall_clock.clone()),
-            seconds: begun.map(|at| run.ended.unwrap_or(now).since(at).as_secs_f64()),
-            why: why.chars().take(WHY_MAX).collect(),
-            verdict,
-            code,
-            slaves: run.roster.len(),
-            connected: run.roster.connected().count(),
-        }
+        self.runs.get(nr).map(|run| run.state(now, self.host.as_ref().map_or("", |host| host.waits_for(nr))))
     }
 }
 

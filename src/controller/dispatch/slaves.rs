@@ -126,22 +126,20 @@ impl Controller {
 
     /// Moves the runs that are over to the archive, and frees their slaves.
     pub(in crate::controller) fn put_away(&mut self, now: Time, out: &mut Outbox) {
-        let lost: Vec<(ConnId, String)> =
-            self.runs.values_mut().flat_map(|run| std::mem::take(&mut run.parting)).collect();
+        let lost: Vec<(ConnId, String)> = self.runs.values_mut().flat_map(Run::take_parting).collect();
         for (conn, why) in lost {
             if self.sessions.contains(conn) {
                 self.part(now, conn, refusal(Code::NoRun, why), out);
             }
         }
-        let done = |run: &Run| run.hosted.as_ref().is_some_and(|hosted| hosted.done);
-        let over: Vec<RunNr> = self.runs.iter().filter(|(_, run)| done(run)).map(|(nr, _)| nr).collect();
+        let over: Vec<RunNr> = self.runs.iter().filter(|(_, run)| run.is_done()).map(|(nr, _)| nr).collect();
         for nr in over {
             let Some(run) = self.runs.remove(nr) else { continue };
             for (ix, member) in run.roster.iter().enumerate() {
                 self.free_slave(now, (nr, ix), member.machine());
             }
             self.empty_room(now, &run, out);
-            let state = self.run_state(now, nr, &run);
+            let state = run.state(now, "");
             log::info!("run {}: {}: {}", run.id, state.in_words(), state.why);
             let since = self.wall_clock(now);
             let bytes = run.disk_use();

@@ -11,9 +11,6 @@ use crate::testfile::End;
 use crate::timeline::event::{self, Event};
 use crate::wire::{self, SlaveEvent};
 
-/// How many different refusals of strangers are recorded.
-const REFUSALS_MAX: usize = 1_000;
-
 impl Run {
     /// Records a fact in the ledger, before any peer can see it, and applies it.
     pub fn enter(&mut self, now: Time, fact: Fact<'_>, out: &mut Outbox) {
@@ -54,7 +51,7 @@ impl Run {
             }
             Fact::Lost { slave, reason } => self.on_lost(now, *slave, reason, out),
             Fact::Refused { name, address, reason } => {
-                self.refusals.insert(format!("{name} {reason}"));
+                self.refusals.add(name, reason);
                 let event =
                     Event::Refused { name: (&**name).into(), address: (&**address).into(), reason: (&**reason).into() };
                 self.event_log.record(now, None, &event, out);
@@ -170,7 +167,7 @@ impl Run {
         }
         self.event_log.record(now, None, &Event::Ended { verdict, why: why.into() }, out);
         self.event_log.close(out);
-        self.ended = Some(now);
+        self.times.end(now);
         if let Phase::Ending(cause) = &self.phase {
             self.phase = Phase::Writing(cause.clone());
         }
@@ -197,7 +194,7 @@ impl Run {
         let (End::Duration(limit) | End::Trigger { limit, .. } | End::Idle { limit }) = self.test.end;
         self.timers.set(Timer::End, at + limit);
         self.event_log.begin(at, out);
-        self.start = Some((at, wall_clock.to_owned()));
+        self.times.start(at, wall_clock.to_owned());
         let (slaves, wall_clock) = (self.roster.len(), wall_clock.to_owned());
         self.event_log.record(at, None, &Event::Started { slaves, wall_clock }, out);
         self.absent.start(&self.test);
@@ -206,8 +203,7 @@ impl Run {
 
     /// Records that a stranger was refused. Repeated refusals of one peer are recorded once.
     pub fn record_refusal(&mut self, now: Time, name: &str, address: &str, reason: &str, out: &mut Outbox) {
-        let known = self.refusals.contains(&format!("{name} {reason}"));
-        if !known && self.refusals.len() < REFUSALS_MAX && !self.event_log.is_closed() {
+        if self.refusals.takes(name, reason) && !self.event_log.is_closed() {
             let (name, address, reason) = (name.into(), address.into(), reason.into());
             self.enter(now, Fact::Refused { name, address, reason }, out);
         }

@@ -18,7 +18,11 @@ impl Run {
     pub(in crate::controller) fn disk_use(&self) -> u64 {
         let test = self.hosted.as_ref().map_or(0, |hosted| hosted.size as u64);
         let files: usize = self.roster.iter().map(|member| member.files.len() + member.directories).sum();
-        self.length_of_record() + self.outcome_bytes + self.shipped + test + (OWN_FILES + files) as u64 * FILE_COST
+        self.length_of_record()
+            + self.outcome.length()
+            + self.shipped.bytes()
+            + test
+            + (OWN_FILES + files) as u64 * FILE_COST
     }
 
     /// Returns how much is recorded, in bytes.

@@ -24,7 +24,7 @@ use crate::timeline::event::Event;
 use crate::timeline::view::run_name;
 use crate::wire::{
     Bye, CHUNK_MAX, Code, EntryOutcome, FromSlave, Kept, Message, Noted, Notify, Output, RawJson, Recorded, Refused,
-    Report, SlaveEvent, State, Verdict,
+    Report, SlaveEvent, Verdict,
 };
 
 /// The most reports of a slave in one run.
@@ -82,7 +82,10 @@ impl Run {
                 self.resources.fetch(conn, &fetch.resource, fetch.offset, out).map_err(SlaveError::from)
             }
             FromSlave::State(state) if state.run == self.id => {
-                self.state(now, conn, ix, &state, heard, out);
+                for (trigger, &count) in &state.notified {
+                    let notify = Notify { room: state.run.clone(), trigger: Cow::from(trigger), count, data: None };
+                    self.slave_notifies(now, conn, ix, &notify, heard, out);
+                }
                 Ok(())
             }
             FromSlave::Ready(ready) if ready.run == self.id => {
@@ -249,13 +252,6 @@ impl Run {
         }
     }
 
-    fn state(&mut self, now: Time, conn: ConnId, ix: usize, state: &State<'_>, heard: &mut Batch, out: &mut Outbox) {
-        for (trigger, &count) in &state.notified {
-            let notify = Notify { room: state.run.clone(), trigger: Cow::from(trigger), count, data: None };
-            self.slave_notifies(now, conn, ix, &notify, heard, out);
-        }
-    }
-
     fn output(
         &mut self,
         now: Time,
@@ -268,8 +264,8 @@ impl Run {
             return Err(SlaveError::LongOutput);
         }
         let entry = |name: &str| self.entries.find(ix, name);
-        let (started, file, member) = (self.start.is_some(), &*output.file, self.roster.get_mut(ix));
-        let room = self.output_max.saturating_sub(self.shipped);
+        let (started, file, member) = (self.started().is_some(), &*output.file, self.roster.get_mut(ix));
+        let room = self.shipped.room();
         let piece = (output.offset, &*output.data);
         let kept = match started {
             true => results::keep(&self.results, member, entry, file, piece, room, out),
@@ -279,7 +275,7 @@ impl Run {
         let refused = kept.as_ref().err().map(|error| Cow::from(error.to_string()));
         out.send(conn, Kept { run: Cow::from(&self.id), file: Cow::from(file), length, refused }.encode());
         let Ok((_, new)) = kept else { return Ok(()) };
-        self.shipped += new as u64;
+        self.shipped.add(new as u64);
         self.stopping(now);
         let new = &output.data[output.data.len() - new..];
         self.event_log.view.output(&self.roster.get(ix).name, file, new, out);
@@ -315,7 +311,7 @@ impl Run {
         let error = match &report.event {
             _ if report.seq != recorded + 1 => Some(SlaveError::ReportGap { seq: report.seq, recorded }),
             SlaveEvent::Warning { .. } | SlaveEvent::Trouble { .. } => None,
-            _ => self.start.is_none().then_some(SlaveError::ReportBeforeStart),
+            _ => self.started().is_none().then_some(SlaveError::ReportBeforeStart),
         };
         if let Some(error) = error {
             if self.begun.is_some() {
@@ -368,7 +364,7 @@ impl Run {
     /// Does what follows from a report.
     fn follow_up(&mut self, now: Time, ix: usize, what: &SlaveEvent<'_>, out: &mut Outbox) {
         match what {
-            SlaveEvent::Spawned { entry, nr, pid: Some(_) } if self.start.is_some() => {
+            SlaveEvent::Spawned { entry, nr, pid: Some(_) } if self.started().is_some() => {
                 self.begin_output(ix, &run_name(entry, *nr), out)
             }
             SlaveEvent::End { entry, verdict } => self.asked_to_end(now, ix, entry, *verdict, out),

@@ -228,7 +228,7 @@ pub struct Ending<'a> {
     pub then: Option<String>,
     pub failures: &'a Failures,
     /// A line for each entry that never began, if the run failed.
-    pub never_began: Vec<String>,
+    pub never_began: &'a [String],
     /// The instant of the start, and its wall-clock time.
     pub start: Option<(Time, &'a str)>,
     pub now: Time,
@@ -405,7 +405,7 @@ mod tests {
                 why: "x",
                 then: None,
                 failures: &failures,
-                never_began: Vec::new(),
+                never_began: &[],
                 start: None,
                 now: Time::default(),
             };

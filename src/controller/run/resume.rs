@@ -1,15 +1,13 @@
 //! Continues a run after a restart of the controller.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::controller::ledger::{Fact, Past, Terms};
 use crate::controller::run::launch;
-use crate::controller::run::results;
 use crate::controller::run::roster::Stage;
 use crate::controller::run::run::{END_AT_ONCE_WITHIN, EVENTS, Phase, Run, Timer};
-use crate::machine::faults::{Fault, injected};
+use crate::controller::run::times::Times;
 use crate::machine::{Outbox, Time};
 use crate::testfile::End;
 use crate::timeline::event::Event;
@@ -24,18 +22,12 @@ const DIED_WITH_US: &str = "it ended with the controller that had started it, wh
 impl Run {
     /// Takes the state that the results directory has besides the ledger.
     pub(in crate::controller) fn restore_files(&mut self, past: &Past) {
-        self.wall_offset = past.header.wall_offset;
+        self.times = Times::new(past.header.wall_offset);
         self.event_log.replay();
         self.begun = Some(past.header.begun);
         let local = |terms: &Terms| terms.listen.is_none() || terms.launch.as_deref() == Some(launch::LOCAL);
         self.embedded = self.hosted.is_none() && past.header.run.as_ref().is_some_and(local);
-        let mut kept: BTreeMap<&str, BTreeMap<String, u64>> = BTreeMap::new();
-        for (path, length) in past.files() {
-            if let Some((slave, file)) = path.split_once('/') {
-                kept.entry(slave).or_default().insert(file.to_owned(), *length);
-            }
-        }
-        self.kept = self.roster.iter().map(|member| kept.remove(&*member.name).unwrap_or_default()).collect();
+        self.shipped.find(past.files(), &self.roster);
     }
 
     /// Replays notifies into the time line.
@@ -65,11 +57,10 @@ impl Run {
     }
 
     fn go_on(&mut self, now: Time, (boot, shift): (&str, i64), out: &mut Outbox) {
-        self.adopt_shipped_files();
+        self.shipped.adopt_found(&self.entries, &mut self.roster);
         if let Phase::Writing(cause) = &self.phase {
             let (verdict, why) = self.judge(cause);
-            self.ended_before_restart = true;
-            return self.begin_summary(verdict, why);
+            return self.outcome.begin_final(verdict, why);
         }
         self.enter(now, Fact::Resumed { boot: Cow::from(boot), shift }, out);
         for ix in 0..self.roster.len() {
@@ -103,19 +94,6 @@ impl Run {
         let at = self.timers.get(&Timer::End).unwrap_or(now);
         if !matches!(self.test.end, End::Duration(_)) {
             self.timers.set(Timer::End, at.max(now + HEAR_SLAVES));
-        }
-    }
-
-    /// Takes the shipped files from the results directory, which may have more than the ledger.
-    fn adopt_shipped_files(&mut self) {
-        let kept = std::mem::take(&mut self.kept);
-        for (ix, files) in kept.into_iter().enumerate().filter(|_| !injected(Fault::OutputsForgotten)) {
-            let entry = |name: &str| self.entries.find(ix, name);
-            let ours = files.into_iter().filter(|(file, _)| results::is_results_file(file, entry));
-            let member = self.roster.get_mut(ix);
-            member.files = ours.collect();
-            member.directories = results::directories_of(&member.files);
-            self.shipped += member.files.values().sum::<u64>();
         }
     }
 

@@ -2,7 +2,6 @@
 //! verdict. What must never happen: a verdict changes after a peer has received it.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,22 +10,25 @@ use crate::controller::config::{Config, Local};
 use crate::controller::ledger::{Fact, FileError, Ledger};
 use crate::controller::room::rendezvous::ArrivalError;
 use crate::controller::room::room::Room;
-use crate::controller::room::sync::{Limits, OUTPUT_MAX};
+use crate::controller::room::sync::Limits;
 use crate::controller::run::absent::Absent;
 use crate::controller::run::addresses::Addresses;
 use crate::controller::run::entry_index::EntryIndex;
 use crate::controller::run::event_log::EventLog;
 use crate::controller::run::failures::{FailureKind, Failures};
 use crate::controller::run::launch::Launch;
+use crate::controller::run::outcome_files::OutcomeFiles;
 use crate::controller::run::preparation::Preparation;
 use crate::controller::run::record::Record;
+use crate::controller::run::refusals::Refusals;
 use crate::controller::run::resources::Resources;
 use crate::controller::run::roster::{Roster, RunSlave, Stage};
+use crate::controller::run::shipped::Shipped;
 use crate::controller::run::slots::Slots;
-use crate::controller::run::summary_file::Summary;
+use crate::controller::run::times::Times;
 use crate::controller::session::budget::Budget;
 use crate::controller::session::processes::Speaker;
-use crate::machine::{Bytes, ConfirmId, ConnId, Outbox, Time, Timers};
+use crate::machine::{Bytes, ConnId, Outbox, Time, Timers};
 use crate::testfile::{End, OnFail, OnLost, Test};
 use crate::text;
 use crate::timeline::event::Event;
@@ -59,12 +61,8 @@ pub struct Hosted {
     pub submission: String,
     /// When it was submitted, as wall-clock time.
     pub submitted: String,
-    /// It is over, and its outcome is written.
-    pub done: bool,
     /// The length of its test file, in bytes.
     pub size: usize,
-    /// The cause of its verdict.
-    pub why: String,
     /// The size of its files at the last check, in bytes.
     pub seen: u64,
 }
@@ -104,7 +102,7 @@ pub enum Phase {
     /// The outcome is being written; no peer has received it.
     Writing(Cause),
     /// Everything is written; the slaves of an embedded run exit.
-    Over { code: u8, verdict: Verdict },
+    Over { code: u8, verdict: Verdict, why: String },
 }
 
 /// Why a run ends.
@@ -123,8 +121,8 @@ pub struct Run {
     pub roster: Roster,
     /// The places for machines that are selected by labels.
     pub(in crate::controller) slots: Slots,
-    pub(in crate::controller) addresses: Addresses,
-    pub(in crate::controller) entries: EntryIndex,
+    pub(super) addresses: Addresses,
+    pub(super) entries: EntryIndex,
     pub(in crate::controller) preparation: Preparation,
     pub room: Room,
     /// The analysis of lost slaves, and whether the run has come to a standstill.
@@ -139,39 +137,24 @@ pub struct Run {
     pub(in crate::controller) launch: Launch,
     pub(in crate::controller) ledger: Ledger,
     pub(in crate::controller) record: Record,
-    pub(in crate::controller) local: Option<Local>,
-    pub(in crate::controller) wait: Option<Duration>,
+    pub(super) local: Option<Local>,
+    pub(super) wait: Option<Duration>,
     /// How long a slave may be disconnected before it is lost.
     pub lost_after: Duration,
-    pub(in crate::controller) wall_offset: i64,
-    pub(in crate::controller) start: Option<(Time, String)>,
-    pub(in crate::controller) failures: Failures,
-    pub(in crate::controller) interrupts: u32,
-    /// How many bytes its slaves have shipped, and the limit.
-    pub shipped: u64,
-    pub output_max: u64,
-    /// The refusals of strangers, so that repeated ones are recorded once.
-    pub(in crate::controller) refusals: BTreeSet<String>,
+    pub(super) times: Times,
+    pub(super) failures: Failures,
+    pub(super) interrupts: u32,
+    pub(super) shipped: Shipped,
+    pub(super) refusals: Refusals,
     /// The state of a submission, if the controller is permanent.
     pub hosted: Option<Hosted>,
     /// The connections of slaves that are lost to the run, with the reasons. They are closed, and the slaves reconnect
     /// without a run.
-    pub(in crate::controller) parting: Vec<(ConnId, String)>,
-    /// It had ended before a restart: its verdict is final even if nothing can be written now.
-    pub(in crate::controller) ended_before_restart: bool,
-    /// The confirmation that its outcome is written, once it was requested.
-    pub(in crate::controller) confirmation: Option<ConfirmId>,
-    /// The summary, until it is written.
-    pub(in crate::controller) summary: Option<Summary>,
-    /// The lengths of its summary and of its report together, in bytes.
-    pub(in crate::controller) outcome_bytes: u64,
-    /// When it ended.
-    pub(in crate::controller) ended: Option<Time>,
+    parting: Vec<(ConnId, String)>,
+    pub(super) outcome: OutcomeFiles,
     /// When an earlier process of the controller began the run, and whether it had started the slaves itself.
-    pub(in crate::controller) begun: Option<Time>,
-    pub(in crate::controller) embedded: bool,
-    /// The shipped files of each slave in the results directory after a restart, with their lengths in bytes.
-    pub(in crate::controller) kept: Vec<BTreeMap<String, u64>>,
+    pub(super) begun: Option<Time>,
+    pub(super) embedded: bool,
     /// Why the time line could not be rebuilt after a restart.
     pub(in crate::controller) not_rebuilt: Option<FileError>,
 }
@@ -200,23 +183,16 @@ impl Run {
             local: config.local,
             wait: config.wait,
             lost_after: config.lost_after,
-            wall_offset: config.wall_offset,
-            start: None,
+            times: Times::new(config.wall_offset),
             failures: Failures::default(),
             interrupts: 0,
-            refusals: BTreeSet::new(),
-            shipped: 0,
-            output_max: OUTPUT_MAX,
+            refusals: Refusals::default(),
+            shipped: Shipped::default(),
             hosted: None,
             parting: Vec::new(),
-            ended_before_restart: false,
-            confirmation: None,
-            summary: None,
-            outcome_bytes: 0,
-            ended: None,
+            outcome: OutcomeFiles::default(),
             begun: None,
             embedded: false,
-            kept: Vec::new(),
             not_rebuilt: None,
             id: config.run,
             test: config.test,
@@ -237,7 +213,7 @@ impl Run {
         self.room.set_limits(limits);
         self.event_log.set_events_max(limits.events);
         self.record.set_max(limits.record);
-        self.output_max = limits.output;
+        self.shipped.limit(limits.output);
     }
 
     /// Starts to wait for the slaves, or starts them.
@@ -266,7 +242,7 @@ impl Run {
 
     /// Returns whether its files have grown since the last call.
     pub fn has_grown(&mut self) -> bool {
-        let there = self.event_log.length() + self.shipped;
+        let there = self.event_log.length() + self.shipped.bytes();
         self.hosted.as_mut().is_some_and(|hosted| std::mem::replace(&mut hosted.seen, there) != there)
     }
 
@@ -277,7 +253,7 @@ impl Run {
 
     /// Returns the instant of the start, if it was set.
     pub fn started(&self) -> Option<Time> {
-        self.start.as_ref().map(|(at, _)| *at)
+        self.times.started().map(|(at, _)| at)
     }
 
     /// Records an event of a slave.
@@ -303,8 +279,7 @@ impl Run {
     fn name_the_start(&mut self, now: Time, out: &mut Outbox) {
         let slaves = self.roster.len();
         let at = now + START_LEAD + START_LEAD_PER_SLAVE * slaves as u32;
-        let wall_clock = crate::controller::reply::utc(at, self.wall_offset);
-        self.enter(now, Fact::Start { at, wall_clock: wall_clock.into() }, out);
+        self.enter(now, Fact::Start { at, wall_clock: self.times.utc(at).into() }, out);
         let line = Start { run: Cow::from(&self.id), at }.encode();
         for conn in self.roster.connected() {
             out.send(conn, line.clone());
@@ -362,6 +337,16 @@ impl Run {
     /// Takes the triggers that have fired since the last call.
     pub fn take_fired(&mut self) -> Vec<String> {
         std::mem::take(&mut self.fired)
+    }
+
+    /// Takes the connections of slaves that were lost since the last call, with the reasons.
+    pub fn take_parting(&mut self) -> Vec<(ConnId, String)> {
+        std::mem::take(&mut self.parting)
+    }
+
+    /// Returns whether a submitted run is over, and its outcome is written.
+    pub fn is_done(&self) -> bool {
+        self.hosted.is_some() && matches!(self.phase, Phase::Over { .. })
     }
 
     /// Returns whether members may arrive.

@@ -12,7 +12,6 @@ use crate::controller::run::results::{self, Ending};
 use crate::controller::run::roster::{RunSlave, Stage};
 use crate::controller::run::run::{Cause, END_AT_ONCE_WITHIN, Phase, Run, Timer};
 use crate::controller::run::summary;
-use crate::controller::run::summary_file::{self, Summary, SummaryFile};
 use crate::machine::{ChildId, ConfirmId, Exit, Outbox, Signal, SystemError, Time};
 use crate::wire::{Bye, Code, Dismissed, Manner, Message, Stop, Verdict};
 use crate::{exit_code, text};
@@ -23,14 +22,8 @@ const EXIT_WITHIN: Duration = Duration::from_secs(10);
 /// How often the controller checks whether killed processes are gone.
 const SWEEP_EVERY: Duration = Duration::from_millis(20);
 
-/// The outcome of a run, in its results directory.
-const SUMMARY: &str = "summary.json";
-
 /// The cost of an entry of a slave when the summary begins, in bytes that could be sent instead.
 const COST_OF_ENTRY: usize = 64;
-
-/// The outcome in words, in the same directory.
-const REPORT: &str = "report.txt";
 
 impl Run {
     /// Handles Ctrl-C, or a request of the system to exit.
@@ -74,7 +67,7 @@ impl Run {
 
     pub(in crate::controller) fn finish_if_stopped(&mut self, now: Time, out: &mut Outbox) {
         let Phase::Ending(cause) = &self.phase else { return };
-        let started = self.start.is_some();
+        let started = self.started().is_some();
         let over = |member: &RunSlave| match member.stage {
             Stage::Stopped | Stage::Lost => true,
             Stage::Absent | Stage::Joined | Stage::Ready => !started && member.conn.is_none(),
@@ -90,59 +83,28 @@ impl Run {
         let (verdict, why) = self.judge(&cause);
         self.event_log.view.end_output(out);
         self.enter(now, Fact::Ended { verdict, why: Cow::from(&why) }, out);
-        self.begin_summary(verdict, why);
+        self.outcome.begin(verdict, why);
     }
 
-    /// Returns whether this confirmation is the one that the end of the run waits for.
-    pub fn awaits(&self, confirm: ConfirmId) -> bool {
-        self.confirmation == Some(confirm)
-    }
-
-    /// Lets the summary and the report be written, from their beginnings. A confirmation that was requested before does not
-    /// end the run.
-    pub(in crate::controller) fn begin_summary(&mut self, verdict: Verdict, why: String) {
-        let again = self.ended_before_restart || self.summary.is_some();
-        (self.summary, self.confirmation) = (Some(Summary::Due { verdict, why, again }), None);
-    }
-
-    /// Writes the report and then more of the summary, as far as the pace permits. When all of it is written, the run
-    /// waits for the disk.
+    /// Writes the report and then more of the summary, as far as the pace permits.
     pub(in crate::controller) fn write_more_of_summary(&mut self, now: Time, pace: &mut Pace, out: &mut Outbox) {
-        match self.summary.take() {
-            None => {}
-            Some(Summary::Due { verdict, why, again }) => {
-                if !self.affords_entries(now, pace) {
-                    self.summary = Some(Summary::Due { verdict, why, again });
-                    return;
-                }
-                let never_began = self.never_began(verdict);
-                self.summary = Some(Summary::Listed { verdict, why, again, never_began });
-                self.write_more_of_summary(now, pace, out);
+        if let Some(verdict) = self.outcome.needs_list() {
+            if !self.affords_entries(now, pace) {
+                return;
             }
-            Some(Summary::Listed { verdict, why, again, never_began }) => {
-                if !self.affords_entries(now, pace) {
-                    self.summary = Some(Summary::Listed { verdict, why, again, never_began });
-                    return;
-                }
-                let ending = self.ending(verdict, &why, never_began);
-                let frame = results::frame(&self.test, &self.roster, &self.room.triggers, &ending);
-                let report = summary::text(&self.test, &self.roster, Path::new(""), &ending);
-                self.outcome_bytes = report.len() as u64;
-                out.persist(self.results.join(REPORT), report.into_bytes());
-                let file = SummaryFile::new(self.results.join(SUMMARY), frame, again);
-                self.summary = Some(Summary::Begun(file));
-                self.write_more_of_summary(now, pace, out);
-            }
-            Some(Summary::Begun(mut file)) => {
-                match file.write(now, self.started(), (&self.failures, &self.roster), pace, out) {
-                    true => {
-                        self.outcome_bytes += file.length();
-                        self.confirmation = Some(out.confirm());
-                    }
-                    false => self.summary = Some(Summary::Begun(file)),
-                }
-            }
+            let never_began = self.never_began(verdict);
+            self.outcome.list(never_began);
         }
+        if let Some((verdict, why, never_began)) = self.outcome.needs_report() {
+            if !self.affords_entries(now, pace) {
+                return;
+            }
+            let ending = self.ending(verdict, why, never_began);
+            let frame = results::frame(&self.test, &self.roster, &self.room.triggers, &ending);
+            let report = summary::text(&self.test, &self.roster, Path::new(""), &ending);
+            self.outcome.report(&self.results, frame, report, out);
+        }
+        self.outcome.write_more(now, self.started(), (&self.failures, &self.roster), pace, out);
     }
 
     /// Takes the cost of a look at all entries. Returns whether the pace permits it in this turn.
@@ -163,9 +125,7 @@ impl Run {
         }
     }
 
-    fn ending<'a>(&'a self, verdict: Verdict, why: &'a str, never_began: Vec<String>) -> Ending<'a> {
-        let start = self.start.as_ref().map(|(at, wall)| (*at, wall.as_str()));
-        let now = self.ended.unwrap_or_default();
+    fn ending<'a>(&'a self, verdict: Verdict, why: &'a str, never_began: &'a [String]) -> Ending<'a> {
         Ending {
             run: &self.id,
             verdict,
@@ -173,8 +133,8 @@ impl Run {
             then: self.later_cause(),
             failures: &self.failures,
             never_began,
-            start,
-            now,
+            start: self.times.started(),
+            now: self.times.ended().unwrap_or_default(),
         }
     }
 
@@ -182,18 +142,13 @@ impl Run {
     pub fn written(&mut self, now: Time, out: &mut Outbox) {
         let Phase::Writing(cause) = &self.phase else { return };
         let (verdict, why) = self.judge(cause);
-        match &mut self.hosted {
-            Some(hosted) => hosted.why = why.clone(),
-            None => summary::print(
-                &self.test,
-                &self.roster,
-                &self.results,
-                &self.ending(verdict, &why, self.never_began(verdict)),
-                out,
-            ),
+        if self.hosted.is_none() {
+            let never_began = self.never_began(verdict);
+            let ending = self.ending(verdict, &why, &never_began);
+            summary::print(&self.test, &self.roster, &self.results, &ending, out);
         }
         self.dismiss(verdict, &why, out);
-        self.phase = Phase::Over { code: self.exit_code(verdict), verdict };
+        self.phase = Phase::Over { code: self.exit_code(verdict), verdict, why };
         if self.hosted.is_none() {
             self.timers.set(Timer::Exit, now + if self.interrupts > 1 { END_AT_ONCE_WITHIN } else { EXIT_WITHIN });
         }
@@ -258,6 +213,11 @@ impl Run {
         }
     }
 
+    /// Returns whether this confirmation is the one that the end of the run waits for.
+    pub fn awaits(&self, confirm: ConfirmId) -> bool {
+        self.outcome.awaits(confirm)
+    }
+
     /// Handles the end of a slave's process of an embedded run, or of a launcher.
     pub fn child_ended(&mut self, now: Time, child: ChildId, how: Result<Exit, SystemError>, out: &mut Outbox) {
         let Some(slaves) = self.launch.ended(child) else { return };
@@ -281,19 +241,14 @@ impl Run {
 
     pub(in crate::controller) fn exit_if_alone(&mut self, out: &mut Outbox) {
         let Phase::Over { code, .. } = self.phase else { return };
-        if let Some(hosted) = &mut self.hosted {
-            hosted.done = true;
+        if self.hosted.is_some() || !self.launch.is_empty() {
             return;
         }
-        match self.local {
-            None if self.launch.is_empty() => {
-                self.launch.kill(Signal::KILL, out);
-                out.exit(code);
-            }
-            None => {}
-            Some(_) if self.launch.is_empty() => out.sweep(Signal::KILL),
-            Some(_) => {}
+        if self.local.is_some() {
+            return out.sweep(Signal::KILL);
         }
+        self.launch.kill(Signal::KILL, out);
+        out.exit(code);
     }
 
     /// Handles that `left` processes were killed that slaves of an embedded run had left behind.
@@ -319,16 +274,13 @@ impl Run {
         out.print(crate::machine::Stream::Err, format!("arete: {}\n", text::harmless(&why)));
         match &mut self.phase {
             Phase::Writing(_) => {
-                if !self.ended_before_restart {
+                if !self.outcome.is_final() {
                     let kind = FailureKind::Results;
                     self.enter(now, Fact::Failed { kind, slave: None, entry: None, why: Cow::from(&why) }, out);
                 }
-                if summary_file::writes(&path, &self.results.join(SUMMARY)) {
-                    self.summary = None;
-                    self.confirmation = Some(out.confirm());
-                } else if !self.ended_before_restart {
+                if !self.outcome.write_failed(&path, &self.results, out) && !self.outcome.is_final() {
                     // The summary may still have room where the events have none.
-                    self.begin_summary(Verdict::Failed, why);
+                    self.outcome.begin(Verdict::Failed, why);
                 }
             }
             Phase::Over { code, .. } => {

@@ -74,7 +74,7 @@ impl Run {
     /// Records who waits for whom when everything that runs waits, once until something happens again. Returns how many
     /// entries it has looked at.
     pub(in crate::controller) fn look_for_standstill(&mut self, now: Time, out: &mut Outbox) -> usize {
-        let seen = (self.event_log.count(), self.shipped);
+        let seen = (self.event_log.count(), self.shipped.bytes());
         if !self.absent.standstill.is_due(now, seen) || self.phase != Phase::Running {
             return 0;
         }
@@ -83,7 +83,7 @@ impl Run {
             let waits = waiting(self);
             if !waits.is_empty() {
                 self.note(now, &Event::Stalled { waits: waits.into() }, out);
-                self.absent.standstill.record(now, (self.event_log.count(), self.shipped));
+                self.absent.standstill.record(now, (self.event_log.count(), self.shipped.bytes()));
             }
         } else {
             self.absent.standstill.found_none();

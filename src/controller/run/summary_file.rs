@@ -11,20 +11,9 @@ use crate::controller::run::pace::Pace;
 use crate::controller::run::results::{Frame, failure_in_summary, slave_in_summary};
 use crate::controller::run::roster::Roster;
 use crate::machine::{Outbox, Time};
-use crate::wire::Verdict;
 
 /// The extension of a summary that is not whole yet.
 const NEW: &str = "json.new";
-
-/// A summary that is to be written.
-pub enum Summary {
-    /// Nothing is written yet. `again`: a part of an earlier one may be on the disk.
-    Due { verdict: Verdict, why: String, again: bool },
-    /// The entries that never began are known, as lines.
-    Listed { verdict: Verdict, why: String, again: bool, never_began: Vec<String> },
-    /// It is being written.
-    Begun(SummaryFile),
-}
 
 /// A summary on its way to the disk.
 pub struct SummaryFile {
