@@ -93,8 +93,8 @@ impl Children {
         }
         let zombies: Vec<i32> = self.leaders.iter().filter(|(_, leader)| leader.ended).map(|(pid, _)| *pid).collect();
         // The orphans of a subreaper become its children, so no group is alive if no child is.
-        let childless = rustix::process::child_subreaper().is_ok_and(|on| on.is_some()) && !lives(WaitId::All);
-        if childless {
+        let is_subreaper = || rustix::process::child_subreaper().is_ok_and(|on| on.is_some());
+        if helpers.is_empty() && !lives(WaitId::All) && is_subreaper() {
             return self.release_unseen(&zombies, helpers);
         }
         let Ok(processes) = processes() else { return self.release_unseen(&zombies, helpers) };
