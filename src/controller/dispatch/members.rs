@@ -106,18 +106,18 @@ impl Controller {
             return Err(ArrivalError::WrongRoom { room: room.to_owned(), named: said.to_owned() });
         }
         let known = self.processes.get(process).ok_or(ArrivalError::NotJoined)?;
-        if !known.speaker.acts_for(member) || !is_member(member) {
-            return Err(match known.speaker.name() {
+        if !known.identity.speaker.acts_for(member) || !is_member(member) {
+            return Err(match known.identity.speaker.name() {
                 Some(name) => ArrivalError::OtherMember { process: name.to_owned(), member: member.to_owned() },
                 None => ArrivalError::NoMember,
             });
         }
-        self.runs.by_id(room).map_or(Ok(()), |run| run.takes_members_of(&known.speaker))
+        self.runs.by_id(room).map_or(Ok(()), |run| run.takes_members_of(&known.identity.speaker))
     }
 
     /// A process is alive: tells its room if that waits for a sign of life.
     pub(in crate::controller) fn alive(&mut self, now: Time, process: Process) {
-        let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return };
+        let Some(name) = self.processes.get(process).map(|known| known.identity.room.clone()) else { return };
         if self.rooms.of(&mut self.runs, &name).is_some_and(|room| room.awaits_sign_of_life(process)) {
             self.visit(now, &name, |room, visit| room.on_sign_of_life(process, visit));
         }
@@ -125,7 +125,7 @@ impl Controller {
 
     /// The connection of a process is closed.
     pub(in crate::controller) fn process_gone(&mut self, now: Time, process: Process) {
-        let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return };
+        let Some(name) = self.processes.get(process).map(|known| known.identity.room.clone()) else { return };
         self.visit(now, &name, |room, visit| room.on_disconnect(process, visit));
     }
 
