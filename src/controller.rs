@@ -217,7 +217,7 @@ impl Controller {
     /// Handles bytes of a peer: each line that they complete is a message.
     fn received(&mut self, now: Time, conn: ConnId, bytes: &[u8], out: &mut Outbox) {
         let Some(session) = self.sessions.get(conn) else { return };
-        let begins = session.who == Role::Stranger && session.frames.held() == 0;
+        let begins = session.who == Role::Stranger && session.frames.is_none();
         if begins && bytes.first() == Some(&TLS_HANDSHAKE) {
             let peer = session.peer.address().map_or_else(String::new, |address| address.ip().to_string());
             log::debug!("{peer} speaks TLS, and this controller does not");
@@ -324,7 +324,7 @@ impl Controller {
             (Role::Operator, message) => self.operator_says(now, conn, message, &mut heard.asked, out),
             (Role::Client(process), message) => self.client_says(now, conn, process, message, heard, out),
             (Role::Slave(nr, ix, process), message) => {
-                self.slave_says(now, conn, (nr, ix, process), message, heard, out)
+                self.slave_says(now, conn, (nr, ix as usize, process), message, heard, out)
             }
             (Role::Idle, ToController::Ping(ping)) => {
                 self.pinged(now, conn, &ping, out);
@@ -430,14 +430,14 @@ impl Controller {
     fn serves(&mut self, now: Time, conn: ConnId, (nr, ix): (RunNr, usize), incarnation: &str) {
         let Some(run) = self.runs.get_mut(nr) else { return };
         let member = run.roster.get_mut(ix);
-        let (room, speaker) = (run.room.name.clone(), Speaker::Slave(ix, Rc::from(&*member.name)));
+        let (room, speaker) = (run.room.name.clone(), Speaker::Slave(ix as u32, Rc::from(&*member.name)));
         let (process, _) = self.processes.connected(now, conn, &room, speaker, incarnation, run.lost_after);
         if member.process.replace(process) != Some(process) {
             let (room, incarnation) = (Cow::from(&*room), Cow::from(incarnation));
             let fact = Fact::Process { room, process: process.0, slave: Some(ix), member: None, incarnation };
             run.ledger.write(&fact);
         }
-        self.sessions.identify(now, conn, Role::Slave(nr, ix, process));
+        self.sessions.identify(now, conn, Role::Slave(nr, ix as u32, process));
         self.alive(now, process);
     }
 
@@ -470,7 +470,7 @@ impl Controller {
         if let Role::Slave(nr, ix, _) = who
             && let Some(run) = self.runs.get_mut(nr)
         {
-            run.disconnected(now, conn, ix, reason, out);
+            run.disconnected(now, conn, ix as usize, reason, out);
         }
         if let Some(process) = who.process()
             && self.processes.disconnected(now, conn, process)

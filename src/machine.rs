@@ -29,7 +29,7 @@ pub use effect::{Bytes, Effect, LARGE, Outbox, Stream};
 pub use found::{Found, Page};
 pub use ids::{ChildId, ConfirmId, ConnId, EarId, IdHasher, IdMap, ListenerId, ProbeId, ReadId, SocketId};
 pub use input::Input;
-pub use peer::{Address, NoAnswer, Peer};
+pub use peer::{Address, NoAnswer, Peer, Proven};
 pub use reason::{Cause, Reason};
 pub use removal::{removal, removed};
 pub use shown::{COMPONENT_MAX, harmless, is_file_name, is_obeyed};

@@ -260,6 +260,7 @@ impl Reactor {
     /// Whether a source has something left, or an input waits for the machine.
     fn is_busy(&self) -> bool {
         self.conns.ready() > 0
+            || self.conns.is_flushing()
             || !self.pending.is_empty()
             || !self.reads.is_empty()
             || self.listings.any()
@@ -320,7 +321,7 @@ impl Reactor {
         self.conns.close_all();
         let start = now();
         loop {
-            self.conns.flush(|_, _| {});
+            self.conns.flush(start + EXIT_LINGER, |_, _| {});
             self.console.flush();
             let limit = if self.conns.has_queued() { EXIT_LINGER } else { EXIT_FAREWELL };
             let left = (start + limit).since(now());

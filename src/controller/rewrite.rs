@@ -17,7 +17,7 @@ use crate::controller::ledger::rounds::{by_process, map_of, round_fact};
 use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::{Arrival, PastRound, Process};
 use crate::controller::room::room::Room;
-use crate::controller::session::processes::Processes;
+use crate::controller::session::processes::{Identity, Processes};
 use crate::machine::{Outbox, Time};
 
 /// How much is written per turn, in bytes; a single entry may be longer.
@@ -178,8 +178,9 @@ impl Rewrite {
         match self.position.clone() {
             Position::Processes(last) => match processes.after(last) {
                 Some((process, known)) => {
-                    let (room, incarnation) = (Cow::from(&*known.room), Cow::from(&*known.incarnation));
-                    let member = known.speaker.name().map(Cow::from);
+                    let Identity { room, speaker, incarnation } = &*known.identity;
+                    let (room, incarnation) = (Cow::from(&**room), Cow::from(&**incarnation));
+                    let member = speaker.name().map(Cow::from);
                     self.write_fact(&Fact::Process { room, process: process.0, slave: None, member, incarnation });
                     Position::Processes(Some(process))
                 }

@@ -18,18 +18,22 @@ pub enum NoAnswer {
     Other(String),
 }
 
+/// A peer with a certificate.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Proven {
+    /// Its address on this connection.
+    pub address: SocketAddr,
+    /// The names and addresses in its certificate.
+    pub names: Box<[Box<str>]>,
+}
+
 /// The other end of a connection, as the system reports it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Peer {
     /// The peer of a TCP connection without TLS.
     Inet(SocketAddr),
-    /// A peer that has proven its names with a certificate.
-    Proven {
-        /// Its address on this connection.
-        address: SocketAddr,
-        /// The names and addresses in its certificate.
-        names: Rc<[Box<str>]>,
-    },
+    /// A peer that has proven its names with a certificate. It is behind a pointer, because a controller keeps many peers.
+    Proven(Rc<Proven>),
     /// The peer of a Unix socket.
     Local {
         /// The id of its user.
@@ -40,10 +44,16 @@ pub enum Peer {
 }
 
 impl Peer {
+    /// Returns a peer that has proven these names.
+    pub fn proven(address: SocketAddr, names: impl Into<Box<[Box<str>]>>) -> Peer {
+        Peer::Proven(Rc::new(Proven { address, names: names.into() }))
+    }
+
     /// Returns its address; `None` for a Unix socket.
     pub fn address(&self) -> Option<SocketAddr> {
         match self {
-            Peer::Inet(address) | Peer::Proven { address, .. } => Some(*address),
+            Peer::Inet(address) => Some(*address),
+            Peer::Proven(proven) => Some(proven.address),
             Peer::Local { .. } => None,
         }
     }
@@ -51,7 +61,7 @@ impl Peer {
     /// Returns the names that it has proven; `None` if it was not asked for a proof.
     pub fn names(&self) -> Option<&[Box<str>]> {
         match self {
-            Peer::Proven { names, .. } => Some(names),
+            Peer::Proven(proven) => Some(&proven.names),
             Peer::Inet(_) | Peer::Local { .. } => None,
         }
     }
@@ -60,7 +70,8 @@ impl Peer {
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Peer::Inet(address) | Peer::Proven { address, .. } => address.fmt(f),
+            Peer::Inet(address) => address.fmt(f),
+            Peer::Proven(proven) => proven.address.fmt(f),
             Peer::Local { uid, .. } => write!(f, "user {uid}"),
         }
     }

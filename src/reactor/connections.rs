@@ -11,11 +11,12 @@ use std::net::SocketAddr;
 use mio::{Interest, Registry};
 use slab::Slab;
 
+use super::clock::now;
 use super::errors::{hung_up, reason};
 use super::stream::Stream;
 use super::tls::{Opened, SEALED_AT_ONCE, TlsStream};
 use super::tokens::{SourceKind, token};
-use crate::machine::{Bytes, Cause, ConnId, IdMap, LARGE, ListenerId, Peer, Reason};
+use crate::machine::{Bytes, Cause, ConnId, IdMap, LARGE, ListenerId, Peer, Reason, Time};
 
 /// The most queued messages in one write.
 const SLICES_A_WRITE: usize = 64;
@@ -113,7 +114,9 @@ pub enum Confirmed {
 pub struct Connections {
     slab: Slab<Conn>,
     slots: IdMap<ConnId, u32>,
-    dirty: Vec<u32>,
+    /// The slots to flush, and how many of them belong to the flush that goes on.
+    dirty: VecDeque<u32>,
+    to_flush: usize,
     /// The slots that may have more to read.
     ready: VecDeque<u32>,
     /// How many slots were taken from `ready` since the beginning.
@@ -129,9 +132,8 @@ pub struct Connections {
 impl Connections {
     pub fn new(registry: Registry, max_queue: usize) -> Connections {
         let (slab, slots) = (Slab::new(), IdMap::default());
-        let (dirty, ready) = (Vec::new(), VecDeque::new());
-        let sealed = Vec::new();
-        Connections { slab, slots, dirty, ready, taken: 0, some_wait: false, registry, max_queue, sealed }
+        let (dirty, ready, sealed) = (VecDeque::new(), VecDeque::new(), Vec::new());
+        Connections { slab, slots, dirty, to_flush: 0, ready, taken: 0, some_wait: false, registry, max_queue, sealed }
     }
 
     /// Returns the number of connections.
@@ -267,7 +269,7 @@ impl Connections {
         let conn = &mut self.slab[slot as usize];
         if !conn.dirty {
             conn.dirty = true;
-            self.dirty.push(slot);
+            self.dirty.push_back(slot);
         }
     }
 
@@ -495,10 +497,16 @@ impl Connections {
         Flushed::Lost(id, why)
     }
 
-    /// Writes what this turn queued, one write a connection, and calls `lost` for each connection that failed.
-    pub fn flush(&mut self, mut lost: impl FnMut(ConnId, Reason)) {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        for slot in dirty.drain(..) {
+    /// Writes what is queued, one write a connection, and calls `lost` for each connection that failed. Stops at `until`.
+    /// Then the next call goes on: a line for 100,000 peers takes longer than a turn.
+    pub fn flush(&mut self, until: Time, mut lost: impl FnMut(ConnId, Reason)) {
+        if self.to_flush == 0 {
+            self.to_flush = self.dirty.len();
+        }
+        while self.to_flush > 0
+            && let Some(slot) = self.dirty.pop_front()
+        {
+            self.to_flush -= 1;
             if let Some(conn) = self.slab.get_mut(slot as usize)
                 && conn.dirty
             {
@@ -506,9 +514,16 @@ impl Connections {
                 if let Flushed::Lost(id, why) = self.flush_one(slot) {
                     lost(id, why);
                 }
+                if now() >= until {
+                    return;
+                }
             }
         }
-        self.dirty = dirty;
+    }
+
+    /// Whether a flush was stopped before its end.
+    pub fn is_flushing(&self) -> bool {
+        self.to_flush > 0
     }
 
     /// Closes the connections with a queue of which the peer has read nothing since the last call.

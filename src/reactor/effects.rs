@@ -5,7 +5,7 @@
 use super::clock::now;
 use super::due::Due;
 use super::errors::system_error;
-use super::limits::{DIAL_TIME, LINGER, LOOK_AT_GROUPS, PASSES_A_TURN, READS_A_PASS, READS_OF_A_TURN};
+use super::limits::{DIAL_TIME, LINGER, LOOK_AT_GROUPS, PASSES_A_TURN, READS_A_PASS, READS_OF_A_TURN, SENDS_OF_A_TURN};
 use super::pending::Pending;
 use super::probes::{self, PROBE_TIME};
 use super::{Ending, Reactor, console, files};
@@ -69,7 +69,8 @@ impl Reactor {
         }
         self.files.cut_leaving();
         let pending = &mut self.pending;
-        self.conns.flush(|conn, reason| pending.push_back(Pending::Input(Input::Closed { conn, reason })));
+        let until = now() + SENDS_OF_A_TURN;
+        self.conns.flush(until, |conn, reason| pending.push_back(Pending::Input(Input::Closed { conn, reason })));
         if self.conns.some_wait() && self.timers.get(&Due::Stalled).is_none() {
             self.timers.set(Due::Stalled, now() + self.stalled_after);
         }

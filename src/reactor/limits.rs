@@ -21,6 +21,10 @@ pub const READS_A_PASS: usize = 4;
 /// peers that send much. The remaining sources go on, in order, in the next turn.
 pub const READS_OF_A_TURN: Duration = Duration::from_millis(20);
 
+/// The time for which a turn sends. The remaining connections follow in the next turns, before anything else is read, so that
+/// answers to the first peers do not delay the last ones.
+pub const SENDS_OF_A_TURN: Duration = Duration::from_millis(20);
+
 /// The number of writes waiting for the end of the turn after which no further source is read from, because each may have
 /// to create a file.
 pub const WRITES_OF_A_TURN: usize = 64;

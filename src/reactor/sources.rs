@@ -129,7 +129,8 @@ impl Reactor {
         let mut buffer = std::mem::take(&mut self.buffer);
         let until = self.turns.begun() + READS_OF_A_TURN;
         self.handshakes.begin_turn();
-        for _ in 0..self.conns.ready() {
+        let ready = if self.conns.is_flushing() { 0 } else { self.conns.ready() };
+        for _ in 0..ready {
             match self.conns.next_ready() {
                 Some(slot) if self.conns.is_handshaking(slot) && !self.handshakes.may_go_on() => {
                     self.conns.mark_ready(slot, false);

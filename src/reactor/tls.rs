@@ -142,7 +142,7 @@ impl TlsStream {
     pub fn introduce(&mut self) -> io::Result<(Option<ListenerId>, Peer, Option<SocketAddr>)> {
         let certificate = self.session.peer_certificates().and_then(|chain| chain.first());
         let names = certificate.map(|certificate| (self.tls.names)(certificate)).unwrap_or_default();
-        let peer = Peer::Proven { address: self.tcp.peer_addr()?, names: names.into() };
+        let peer = Peer::proven(self.tcp.peer_addr()?, names);
         Ok((self.listener, peer, self.tcp.local_addr().ok()))
     }
 

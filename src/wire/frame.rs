@@ -83,6 +83,11 @@ impl Frames {
         }
     }
 
+    /// Whether the stream is between two lines.
+    pub fn is_idle(&self) -> bool {
+        self.partial.is_empty() && !self.skips
+    }
+
     /// Returns the bytes that are held for an unfinished line.
     pub fn held(&self) -> usize {
         self.partial.len()

@@ -28,7 +28,7 @@ impl Controller {
     ) {
         let who = before.filter(|who| *who != Role::Stranger).or_else(|| self.sessions.who(conn?));
         let by = |nr: RunNr| match who {
-            Some(Role::Slave(of, ix, _)) if of == nr => By::Slave(ix),
+            Some(Role::Slave(of, ix, _)) if of == nr => By::Slave(ix as usize),
             Some(Role::Client(_)) => By::Client,
             _ => By::Other,
         };
@@ -65,7 +65,7 @@ impl Controller {
     }
 
     fn refuse_gift(&mut self, now: Time, process: Process, giver: &Giver, error: ArrivalError) {
-        let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return };
+        let Some(name) = self.processes.get(process).map(|known| known.identity.room.clone()) else { return };
         if self.rooms.of(&mut self.runs, &name).is_some() {
             let error = self.may(process, &name, &giver.room, &giver.member).err().unwrap_or(error);
             self.visit(now, &name, |room, visit| room.refuse(process, giver.id, error, visit));

@@ -69,7 +69,7 @@ impl Controller {
 
     /// A client of a run is lost: the run may have waited only for its notify.
     pub(in crate::controller) fn may_have_been_the_last(&mut self, now: Time, process: Process, out: &mut Outbox) {
-        let room = self.processes.get(process).map(|known| known.room.clone());
+        let room = self.processes.get(process).map(|known| known.identity.room.clone());
         if let Some(run) = room.and_then(|room| self.runs.by_id_mut(&room)) {
             run.end_if_done(now, out);
         }
@@ -93,7 +93,7 @@ impl Controller {
         heard: &mut Batch,
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
-        let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return Ok(()) };
+        let Some(name) = self.processes.get(process).map(|known| known.identity.room.clone()) else { return Ok(()) };
         match message {
             ToController::Ping(ping) => {
                 out.send(conn, Pong { time: ping.time, now, lifetime: Default::default() }.encode());
@@ -182,7 +182,7 @@ impl Controller {
         out: &mut Outbox,
     ) -> Result<(), RequestError> {
         let known = self.processes.get(process).ok_or(RequestError::NotJoined)?;
-        let (name, from) = (known.room.clone(), known.speaker.name());
+        let (name, from) = (known.identity.room.clone(), known.identity.speaker.name());
         self.is_not_over(&name)?;
         let counts = (&*notify.trigger, notify.count);
         let data = notify.data.map(|RawJson { json }| json);

@@ -99,14 +99,14 @@ impl Controller {
             return Err(ArrivalError::WrongRoom { room: room.to_owned(), named: said.to_owned() });
         }
         let known = self.processes.get(process).ok_or(ArrivalError::NotJoined)?;
-        if !known.speaker.acts_for(member) || !is_member(member) {
-            return Err(match known.speaker.name() {
+        if !known.identity.speaker.acts_for(member) || !is_member(member) {
+            return Err(match known.identity.speaker.name() {
                 Some(name) => ArrivalError::OtherMember { process: name.to_owned(), member: member.to_owned() },
                 None => ArrivalError::NoMember,
             });
         }
         match self.runs.by_id(room) {
-            Some(run) => run.takes_members_of(&known.speaker),
+            Some(run) => run.takes_members_of(&known.identity.speaker),
             None if self.is_over(room) => Err(ArrivalError::Over { run: room.to_owned() }),
             None => Ok(()),
         }
@@ -114,7 +114,7 @@ impl Controller {
 
     /// A process is alive: tells its room if that waits for a sign of life.
     pub(in crate::controller) fn alive(&mut self, now: Time, process: Process) {
-        let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return };
+        let Some(name) = self.processes.get(process).map(|known| known.identity.room.clone()) else { return };
         if self.rooms.of(&mut self.runs, &name).is_some_and(|room| room.awaits_sign_of_life(process)) {
             self.visit(now, &name, |room, visit| room.on_sign_of_life(process, visit));
         }
@@ -122,7 +122,7 @@ impl Controller {
 
     /// The connection of a process is closed.
     pub(in crate::controller) fn process_gone(&mut self, now: Time, process: Process) {
-        let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return };
+        let Some(name) = self.processes.get(process).map(|known| known.identity.room.clone()) else { return };
         self.visit(now, &name, |room, visit| room.on_disconnect(process, visit));
     }
 

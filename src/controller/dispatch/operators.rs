@@ -260,7 +260,7 @@ fn may_operate(host: &Host, peer: &Peer, listener: ListenerId) -> Result<(), Str
         Peer::Local { .. } if host.config.sockets.contains(&listener) => Ok(()),
         Peer::Local { uid, .. } => Err(Stranger::User { uid: *uid }),
         Peer::Inet(_) => Ok(()),
-        Peer::Proven { names, .. } if names.iter().any(|name| host.config.operators.contains(&**name)) => Ok(()),
-        Peer::Proven { names, .. } => Err(Stranger::Operator { names: authorization::names_in_words(names) }),
+        Peer::Proven(proven) if proven.names.iter().any(|name| host.config.operators.contains(&**name)) => Ok(()),
+        Peer::Proven(proven) => Err(Stranger::Operator { names: authorization::names_in_words(&proven.names) }),
     }
 }

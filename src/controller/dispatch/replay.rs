@@ -92,7 +92,7 @@ impl Controller {
                 let (speaker, rejoin) = match slave {
                     Some(ix) => {
                         let run = self.runs_member(replay.run, *ix)?;
-                        (Speaker::Slave(*ix, Rc::from(&*run.roster.get(*ix).name)), run.lost_after)
+                        (Speaker::Slave(*ix as u32, Rc::from(&*run.roster.get(*ix).name)), run.lost_after)
                     }
                     None => (Speaker::Client(member.as_deref().map(Rc::from)), self.rejoin),
                 };
@@ -183,8 +183,8 @@ fn by(fact: &Fact<'_>, processes: &Processes) -> Option<By> {
         Fact::Late { process, .. } | Fact::Heard { process, .. } => process,
         other => return slave_of(other).map(By::Slave),
     };
-    match processes.get(Process(*process))?.speaker {
-        Speaker::Slave(ix, _) => Some(By::Slave(ix)),
+    match processes.get(Process(*process))?.identity.speaker {
+        Speaker::Slave(ix, _) => Some(By::Slave(ix as usize)),
         Speaker::Client(_) => Some(By::Client),
     }
 }

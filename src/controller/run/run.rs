@@ -357,7 +357,7 @@ impl Run {
     /// Checks whether this speaker may bring members.
     pub fn takes_members_of(&self, speaker: &Speaker) -> Result<(), ArrivalError> {
         match speaker {
-            Speaker::Slave(ix, name) if self.roster.get(*ix).stage == Stage::Lost => {
+            Speaker::Slave(ix, name) if self.roster.get(*ix as usize).stage == Stage::Lost => {
                 Err(ArrivalError::SlaveLost { slave: name.to_string(), run: self.id.clone() })
             }
             _ if self.takes_members() => Ok(()),

@@ -128,7 +128,7 @@ mod tests {
 
     fn proven(names: &[&str]) -> Peer {
         let names: Vec<Box<str>> = names.iter().map(|name| Box::from(*name)).collect();
-        Peer::Proven { address: ([10, 0, 0, 1], 5).into(), names: names.into() }
+        Peer::proven(([10, 0, 0, 1], 5).into(), names)
     }
 
     #[test]

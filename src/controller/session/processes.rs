@@ -32,14 +32,19 @@ pub enum Owed {
     Verdict,
 }
 
-/// The identity of a process: its room, its speaker and its incarnation.
-type Key = (Rc<str>, Speaker, Box<str>);
+/// The identity of a process. Its state and its key share it.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Identity {
+    pub room: Rc<str>,
+    pub speaker: Speaker,
+    pub incarnation: Box<str>,
+}
 
 /// The slave or the client that a process acts for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Speaker {
     /// A slave of the run, by its place in the test, with its name. It acts for the members `NAME` and `NAME#TAG`.
-    Slave(usize, Rc<str>),
+    Slave(u32, Rc<str>),
     /// A client, for one member or for none.
     Client(Option<Rc<str>>),
 }
@@ -69,13 +74,10 @@ impl Speaker {
 /// The state of a process.
 #[derive(Debug)]
 pub struct ProcessState {
-    pub room: Rc<str>,
-    pub speaker: Speaker,
+    pub identity: Rc<Identity>,
     pub conn: Option<ConnId>,
-    pub incarnation: Box<str>,
-    heard: Time,
-    /// When it disconnected.
-    gone: Time,
+    /// While it is connected, when it was heard last; otherwise when it disconnected.
+    at: Time,
     rejoin: Duration,
     /// It has said goodbye, and nothing is owed to it.
     left: bool,
@@ -85,18 +87,12 @@ pub struct ProcessState {
     checked: Option<Time>,
 }
 
-impl ProcessState {
-    fn new(now: Time, room: Rc<str>, speaker: Speaker, incarnation: Box<str>, rejoin: Duration) -> ProcessState {
-        let (conn, left, owed, checked) = (None, false, Owed::Nothing, None);
-        ProcessState { room, speaker, conn, incarnation, heard: now, gone: now, rejoin, left, owed, checked }
-    }
-}
-
 /// All processes.
 #[derive(Debug)]
 pub struct Processes {
-    known: BTreeMap<Process, ProcessState>,
-    by_key: BTreeMap<Key, Process>,
+    /// Each state is in a box: the nodes of the map are half empty, because the numbers ascend.
+    known: BTreeMap<Process, Box<ProcessState>>,
+    by_identity: BTreeMap<Rc<Identity>, Process>,
     /// The disconnected clients and when they disconnected, one set for each kind of debt. The slaves of a run are
     /// remembered as long as the run.
     away: [BTreeSet<(Time, Process)>; 3],
@@ -113,7 +109,7 @@ impl Default for Processes {
     fn default() -> Self {
         Processes {
             known: BTreeMap::new(),
-            by_key: BTreeMap::new(),
+            by_identity: BTreeMap::new(),
             away: Default::default(),
             away_max: AWAY_MAX,
             checks: VecDeque::new(),
@@ -126,10 +122,16 @@ impl Default for Processes {
 impl Processes {
     /// Restores a process after a restart, by its number.
     pub fn restore(&mut self, process: Process, room: &Rc<str>, speaker: Speaker, incarnation: &str, rejoin: Duration) {
-        let (room, incarnation, never) = (room.clone(), Box::from(incarnation), Time::default());
+        let identity = Rc::new(Identity { room: room.clone(), speaker, incarnation: Box::from(incarnation) });
         self.last = self.last.max(process.0);
-        self.by_key.insert((room.clone(), speaker.clone(), Box::clone(&incarnation)), process);
-        self.known.insert(process, ProcessState::new(never, room, speaker, incarnation, rejoin));
+        self.add(process, identity, rejoin);
+    }
+
+    fn add(&mut self, process: Process, identity: Rc<Identity>, rejoin: Duration) {
+        self.by_identity.insert(identity.clone(), process);
+        let (at, left, owed) = (Time::default(), false, Owed::Nothing);
+        self.known
+            .insert(process, Box::new(ProcessState { identity, conn: None, at, rejoin, left, owed, checked: None }));
     }
 
     /// Sets whether received bytes were not read yet at this deadline.
@@ -140,14 +142,14 @@ impl Processes {
     /// Returns the process after `last`, or the first, for a rewrite of the ledger.
     pub fn after(&self, last: Option<Process>) -> Option<(Process, &ProcessState)> {
         let after = last.map_or(Bound::Unbounded, Bound::Excluded);
-        self.known.range((after, Bound::Unbounded)).next().map(|(process, known)| (*process, known))
+        self.known.range((after, Bound::Unbounded)).next().map(|(process, known)| (*process, &**known))
     }
 
     /// Marks every process as disconnected now, after a restart.
     pub fn disconnect_all(&mut self, now: Time) {
         for (&process, known) in &mut self.known {
-            (known.heard, known.gone) = (now, now);
-            if let Speaker::Client(_) = known.speaker {
+            known.at = now;
+            if let Speaker::Client(_) = known.identity.speaker {
                 self.away[0].insert((now, process));
             }
         }
@@ -164,21 +166,18 @@ impl Processes {
         incarnation: &str,
         rejoin: Duration,
     ) -> (Process, Option<ConnId>) {
-        let key = (room.clone(), speaker, Box::from(incarnation));
-        let process = match self.by_key.get(&key) {
+        let identity = Identity { room: room.clone(), speaker, incarnation: Box::from(incarnation) };
+        let process = match self.by_identity.get(&identity) {
             Some(&process) => process,
             None => {
                 self.last += 1;
-                let process = Process(self.last);
-                self.by_key.insert(key.clone(), process);
-                process
+                self.add(Process(self.last), Rc::new(identity), rejoin);
+                Process(self.last)
             }
         };
-        let (room, speaker, incarnation) = key;
-        let known =
-            self.known.entry(process).or_insert_with(|| ProcessState::new(now, room, speaker, incarnation, rejoin));
-        self.away[known.owed as usize].remove(&(known.gone, process));
-        known.heard = now;
+        let known = self.known.get_mut(&process).expect("the process of an identity is known");
+        self.away[known.owed as usize].remove(&(known.at, process));
+        known.at = now;
         known.checked = None;
         known.left = false;
         (process, known.conn.replace(conn))
@@ -189,9 +188,9 @@ impl Processes {
         let Some(known) = self.known.get_mut(&process).filter(|known| known.conn == Some(conn)) else { return false };
         known.conn = None;
         known.checked = None;
-        known.gone = now;
+        known.at = now;
         known.owed = Owed::Nothing;
-        if let Speaker::Client(_) = known.speaker {
+        if let Speaker::Client(_) = known.identity.speaker {
             self.away[0].insert((now, process));
         }
         true
@@ -207,7 +206,7 @@ impl Processes {
     /// Marks a slave's process that a newer one has replaced. It is remembered only as long as a client.
     pub fn on_superseded(&mut self, process: Process) {
         if let Some(known) = self.known.get(&process).filter(|known| known.conn.is_none()) {
-            self.away[known.owed as usize].insert((known.gone, process));
+            self.away[known.owed as usize].insert((known.at, process));
         }
     }
 
@@ -218,15 +217,14 @@ impl Processes {
 
     /// Returns the number of a known process.
     pub fn find(&self, room: &Rc<str>, speaker: &Speaker, incarnation: &str) -> Option<Process> {
-        self.by_key.get(&(room.clone(), speaker.clone(), Box::from(incarnation))).copied()
+        let (room, speaker, incarnation) = (room.clone(), speaker.clone(), Box::from(incarnation));
+        self.by_identity.get(&Identity { room, speaker, incarnation }).copied()
     }
 
     /// Returns the members of the clients of a room that are connected, or may reconnect in time.
     pub fn clients_of(&self, now: Time, room: &Rc<str>) -> Vec<Option<Rc<str>>> {
-        let first = (room.clone(), Speaker::Client(None), Box::from(""));
-        let here = self.by_key.range(first..).take_while(|(key, _)| key.0 == *room);
-        let there = here.filter(|(_, process)| !self.is_lost(now, **process));
-        let client = |(key, _): (&Key, &Process)| match &key.1 {
+        let there = self.of_room(room, Speaker::Client(None)).filter(|(_, process)| !self.is_lost(now, **process));
+        let client = |(identity, _): (&Rc<Identity>, &Process)| match &identity.speaker {
             Speaker::Client(name) => Some(name.clone()),
             Speaker::Slave(..) => None,
         };
@@ -236,18 +234,23 @@ impl Processes {
     /// Returns whether a client of this room acts for this host or one of its members, and is connected or may
     /// reconnect in time.
     pub fn client_of_host(&self, now: Time, room: &Rc<str>, host: &str) -> bool {
-        let from = |name: &str| (room.clone(), Speaker::Client(Some(Rc::from(name))), Box::from(""));
         let tagged = format!("{host}#");
-        let of = |first: Key, is: &dyn Fn(&str) -> bool| {
-            let own = |key: &Key| matches!(&key.1, Speaker::Client(Some(name)) if key.0 == *room && is(name));
-            let mut all = self.by_key.range(first..).take_while(|(key, _)| own(key));
-            all.any(|(_, process)| !self.is_lost(now, *process))
+        let of = |first: &str, is: &dyn Fn(&str) -> bool| {
+            let own = |identity: &Identity| matches!(&identity.speaker, Speaker::Client(Some(name)) if is(name));
+            let from = self.of_room(room, Speaker::Client(Some(Rc::from(first))));
+            from.take_while(|(identity, _)| own(identity)).any(|(_, process)| !self.is_lost(now, *process))
         };
-        of(from(host), &|name| name == host) || of(from(&tagged), &|name| name.starts_with(&tagged))
+        of(host, &|name| name == host) || of(&tagged, &|name| name.starts_with(&tagged))
+    }
+
+    /// Returns the processes of a room from a speaker on.
+    fn of_room(&self, room: &Rc<str>, first: Speaker) -> impl Iterator<Item = (&Rc<Identity>, &Process)> {
+        let first = Identity { room: room.clone(), speaker: first, incarnation: Box::from("") };
+        self.by_identity.range::<Identity, _>(&first..).take_while(|(identity, _)| identity.room == *room)
     }
 
     pub fn get(&self, process: Process) -> Option<&ProcessState> {
-        self.known.get(&process)
+        self.known.get(&process).map(|known| &**known)
     }
 
     pub fn conn(&self, process: Process) -> Option<ConnId> {
@@ -257,7 +260,9 @@ impl Processes {
     /// Records a sign of life of a process. Returns whether it answers a check.
     pub fn on_sign_of_life(&mut self, now: Time, process: Process) -> bool {
         let Some(known) = self.known.get_mut(&process) else { return false };
-        known.heard = now;
+        if known.conn.is_some() {
+            known.at = now;
+        }
         known.checked.take().is_some()
     }
 
@@ -307,7 +312,7 @@ impl Processes {
     pub fn pop_crowded(&mut self, mut owed: impl FnMut(&Rc<str>, Process) -> Owed) -> Option<(Process, Rc<str>)> {
         while let Some(&(gone, process)) = self.away[0].first().filter(|_| self.away[0].len() > self.away_max) {
             let known = self.known.get_mut(&process)?;
-            known.owed = if known.left { Owed::Nothing } else { owed(&known.room, process) };
+            known.owed = if known.left { Owed::Nothing } else { owed(&known.identity.room, process) };
             if known.owed == Owed::Nothing {
                 return self.forget(process);
             }
@@ -321,9 +326,8 @@ impl Processes {
 
     /// Forgets all processes of a room that was removed.
     pub fn forget_room(&mut self, room: &Rc<str>) {
-        let here = |(key, process): (&Key, &Process)| (key.0 == *room).then_some(*process);
-        let first = (room.clone(), Speaker::Slave(0, Rc::from("")), Box::from(""));
-        let gone: Vec<Process> = self.by_key.range(first..).map_while(here).collect();
+        let first = Speaker::Slave(0, Rc::from(""));
+        let gone: Vec<Process> = self.of_room(room, first).map(|(_, process)| *process).collect();
         for process in gone {
             if self.conn(process).is_none() {
                 self.forget(process);
@@ -333,18 +337,17 @@ impl Processes {
 
     fn forget(&mut self, process: Process) -> Option<(Process, Rc<str>)> {
         let known = self.known.remove(&process)?;
-        self.away[known.owed as usize].remove(&(known.gone, process));
-        let key = (known.room, known.speaker, known.incarnation);
+        self.away[known.owed as usize].remove(&(known.at, process));
         // A process that was forgotten and has returned has another number. After a restart both numbers may be known.
-        if self.by_key.get(&key) == Some(&process) {
-            self.by_key.remove(&key);
+        if self.by_identity.get(&known.identity) == Some(&process) {
+            self.by_identity.remove(&known.identity);
         }
-        Some((process, key.0))
+        Some((process, known.identity.room.clone()))
     }
 
     /// Returns whether a process cannot reconnect in time.
     pub fn is_lost(&self, now: Time, process: Process) -> bool {
-        let lost = |known: &ProcessState| known.conn.is_none() && now.since(known.gone) > known.rejoin;
+        let lost = |known: &Box<ProcessState>| known.conn.is_none() && now.since(known.at) > known.rejoin;
         self.known.get(&process).is_none_or(lost)
     }
 }
@@ -355,12 +358,12 @@ impl Presence for Processes {
     }
 
     fn is_slave(&self, process: Process) -> bool {
-        self.known.get(&process).is_some_and(|known| matches!(known.speaker, Speaker::Slave(..)))
+        self.known.get(&process).is_some_and(|known| matches!(known.identity.speaker, Speaker::Slave(..)))
     }
 
     fn heard(&self, process: Process) -> Option<Time> {
         let known = self.known.get(&process)?;
-        known.conn.map(|_| known.heard)
+        known.conn.map(|_| known.at)
     }
 
     fn rejoin(&self, process: Process) -> Duration {

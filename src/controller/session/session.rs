@@ -11,7 +11,8 @@ pub struct Session {
     pub peer: Peer,
     pub listener: ListenerId,
     pub who: Role,
-    pub frames: Frames,
+    /// The beginning of a line. Most connections have none, so it is in a box.
+    pub frames: Option<Box<Frames>>,
     /// When the last bytes of its peer arrived; before the hello, when it connected.
     pub heard: Time,
 }
@@ -22,7 +23,7 @@ pub enum Role {
     /// Before its hello or join.
     Stranger,
     /// A slave of a run, by its place in the test.
-    Slave(RunNr, usize, Process),
+    Slave(RunNr, u32, Process),
     Client(Process),
     /// A slave of a permanent controller that serves no run.
     Idle,

@@ -34,7 +34,7 @@ impl Sessions {
 
     /// Adds the connection of a stranger.
     pub fn accept(&mut self, now: Time, conn: ConnId, peer: Peer, listener: ListenerId) {
-        let session = Session { peer, listener, who: Role::Stranger, frames: Frames::default(), heard: now };
+        let session = Session { peer, listener, who: Role::Stranger, frames: None, heard: now };
         self.by_conn.insert(conn, session);
     }
 
@@ -70,7 +70,7 @@ impl Sessions {
         if session.who != Role::Stranger {
             session.heard = now;
         }
-        let (who, frames) = (session.who, std::mem::take(&mut session.frames));
+        let (who, frames) = (session.who, session.frames.take().map_or_else(Frames::default, |frames| *frames));
         self.release(who, frames.held());
         Some((who, frames))
     }
@@ -79,7 +79,7 @@ impl Sessions {
     pub fn put_back(&mut self, conn: ConnId, frames: Frames) -> Option<Role> {
         let session = self.by_conn.get_mut(&conn)?;
         let (who, held) = (session.who, frames.held());
-        session.frames = frames;
+        session.frames = (!frames.is_idle()).then(|| Box::new(frames));
         match who {
             Role::Stranger => self.strangers_hold += held,
             _ => self.partial.grow(held),
@@ -119,7 +119,7 @@ impl Sessions {
     /// Removes a connection.
     pub fn remove(&mut self, conn: ConnId) -> Option<Session> {
         let session = self.by_conn.remove(&conn)?;
-        self.release(session.who, session.frames.held());
+        self.release(session.who, session.frames.as_ref().map_or(0, |frames| frames.held()));
         Some(session)
     }
 

@@ -30,7 +30,7 @@ fn running() -> World {
 fn join_and_notify(world: &mut World, nr: u64, proven: Option<&[&str]>, member: &str) -> String {
     let (conn, address) = (ConnId(nr), ([10, 0, 0, 7], 5).into());
     let names = proven.map(|names| names.iter().map(|name| Box::from(*name)).collect::<Vec<Box<str>>>());
-    let peer = names.map_or(Peer::Inet(address), |names| Peer::Proven { address, names: names.into() });
+    let peer = names.map_or(Peer::Inet(address), |names| Peer::proven(address, names));
     world.input(Input::Accepted { conn, listener: ListenerId(0), peer });
     let member = if member.is_empty() { String::new() } else { format!(r#","member":"{member}""#) };
     let who = format!(r#""incarnation":"i{nr}","room":"r1"{member}"#);

@@ -486,7 +486,7 @@ fn growing_files_can_be_read_and_only_those_of_the_results() {
 #[test]
 fn only_operators_may_operate() {
     let mut lab = Lab::new();
-    let proven = |name: &str| Peer::Proven { address: ([10, 0, 0, 1], 5).into(), names: [Box::from(name)].into() };
+    let proven = |name: &str| Peer::proven(([10, 0, 0, 1], 5).into(), [Box::from(name)]);
     let local = Peer::Local { uid: 1000, pid: None };
     let operate = Operate { protocol: PROTOCOL, version: "x".into() };
     let may = [(TCP, proven("ada"), "welcome"), (SOCKET, local.clone(), "welcome")];

@@ -15,7 +15,7 @@ impl World {
     fn accept_proven(&mut self, number: u64, names: &[&str]) -> ConnId {
         let conn = ConnId(number);
         let names: Vec<Box<str>> = names.iter().map(|name| Box::from(*name)).collect();
-        let peer = Peer::Proven { address: ([10, 0, 0, 7], 5).into(), names: names.into() };
+        let peer = Peer::proven(([10, 0, 0, 7], 5).into(), names);
         self.input(Input::Accepted { conn, listener: ListenerId(0), peer });
         conn
     }

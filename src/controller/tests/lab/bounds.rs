@@ -6,7 +6,7 @@ use crate::session::files::DEPTH_MAX;
 use crate::wire::Output;
 
 fn proven(name: &str) -> Peer {
-    Peer::Proven { address: ([10, 0, 0, 1], 5_000).into(), names: [Box::from(name)].into() }
+    Peer::proven(([10, 0, 0, 1], 5_000).into(), [Box::from(name)])
 }
 
 /// Loads a configuration that names these operators.
