@@ -48,7 +48,7 @@ use self::run::pace::Pace;
 use self::run::reports::Batch;
 use self::run::roster::RunSlave;
 pub use self::run::run::EVENTS;
-use self::run::run::{Phase, Run, Timer};
+use self::run::run::{Run, Timer};
 use self::run::runs::{RunNr, Runs};
 pub use self::service::Settings;
 use self::session::budget::Budget;
@@ -503,7 +503,7 @@ impl Controller {
         self.rooms_deadline(now, out);
         for (nr, run) in self.runs.iter_mut() {
             while let Some(timer) = run.timers.pop_due(now) {
-                match self.host.as_ref().filter(|_| timer == Timer::Wait && run.phase == Phase::Queued) {
+                match self.host.as_ref().filter(|_| timer == Timer::Wait && run.is_queued()) {
                     Some(host) => run.leave_queue(now, host.waits_for(nr), out),
                     None => run.deadline(now, timer, out),
                 }

@@ -10,7 +10,7 @@ use crate::controller::Controller;
 use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::Process;
 use crate::controller::run::prospects::Prospects;
-use crate::controller::run::run::{Phase, Run};
+use crate::controller::run::run::Run;
 use crate::controller::run::runs::RunNr;
 use crate::machine::{Outbox, Time};
 
@@ -28,7 +28,7 @@ impl Controller {
         for nr in runs {
             let Some(run) = self.runs.get_mut(nr) else { continue };
             let news = run.absent.take_news();
-            if run.phase != Phase::Running {
+            if !run.is_running() {
                 continue;
             }
             run.absent.request_look(now);
@@ -45,7 +45,7 @@ impl Controller {
     /// Ends the round at which a member has just arrived, if it waits for a slave that is lost. Only the first arrival of a
     /// round is checked: when a slave is lost later, the members that wait learn of it then.
     pub(in crate::controller) fn give_up_on(&mut self, now: Time, room: &Rc<str>, (kind, meeting): (Meeting, &str)) {
-        let Some(run) = self.runs.by_id(room).filter(|run| run.phase == Phase::Running) else { return };
+        let Some(run) = self.runs.by_id(room).filter(|run| run.is_running()) else { return };
         if run.absent.lost().is_empty() || run.room.meetings(kind).how_many_wait(meeting) != 1 {
             return;
         }
@@ -62,7 +62,7 @@ impl Controller {
 
     /// Requests a look at each run that goes on.
     pub(in crate::controller) fn request_looks(&mut self, now: Time) {
-        let running = self.runs.values_mut().filter(|run| run.phase == Phase::Running);
+        let running = self.runs.values_mut().filter(|run| run.is_running());
         running.for_each(|run| run.absent.request_look(now));
     }
 
@@ -89,7 +89,7 @@ impl Controller {
             return 0;
         };
         let from = run.absent.begin_look();
-        if run.phase != Phase::Running || run.room.is_still() {
+        if !run.is_running() || run.room.is_still() {
             return 0;
         }
         let room = run.room.name.clone();

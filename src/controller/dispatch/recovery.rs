@@ -9,7 +9,7 @@ use crate::controller::config::Config;
 use crate::controller::host::archive::Archived;
 use crate::controller::ledger::{self, Damage, LedgerError, Past, TimeLine};
 use crate::controller::run::roster::{RunSlave, Stage};
-use crate::controller::run::run::{Hosted, Phase, Run};
+use crate::controller::run::run::{Hosted, Run};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Outbox, Time};
 use crate::testfile;
@@ -55,7 +55,7 @@ impl Controller {
             self.runs.remove(nr);
             return Err(why);
         }
-        let run = self.runs.get(nr).filter(|run| run.phase != Phase::Queued);
+        let run = self.runs.get(nr).filter(|run| !run.is_queued());
         if let (Some(run), Some(host)) = (run, &mut self.host) {
             // A run that was cancelled in the queue never had its slaves: another run may have them.
             let has = |(ix, member): &(usize, &RunSlave)| run.needs(*ix) && member.stage > Stage::Absent;

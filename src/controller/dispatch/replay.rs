@@ -71,7 +71,7 @@ impl Controller {
             if run.event_log.has_begun() {
                 repaired = repaired.and_then(|()| time_line.end());
             }
-            run.not_rebuilt = repaired.err();
+            run.event_log.rebuilt(repaired);
         }
         self.keeper.goes_on_after(past.last());
         Ok(())

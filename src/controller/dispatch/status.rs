@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::controller::Controller;
-use crate::controller::run::run::Phase;
 use crate::controller::service::Settings;
 use crate::controller::session::session::Role;
 use crate::machine::{Outbox, Time};
@@ -42,7 +41,7 @@ impl Controller {
     fn status_line(&self) -> String {
         let slaves = self.sessions.count(|who| matches!(who, Role::Slave(..) | Role::Idle));
         let clients = self.sessions.count(|who| matches!(who, Role::Client(_)));
-        let queued = self.runs.values().filter(|run| run.phase == Phase::Queued).count();
+        let queued = self.runs.values().filter(|run| run.is_queued()).count();
         let mut line = format!("{}, {}", several(slaves, "slave"), several(self.runs.len() - queued, "run"));
         if queued > 0 {
             line = format!("{line}, {queued} queued");

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use crate::controller::host::matching::{Candidate, Slot, choose};
 use crate::controller::host::slave::{HostSlave, Labels, Slaves, in_words};
-use crate::controller::run::run::{Phase, Run};
+use crate::controller::run::run::Run;
 use crate::controller::run::runs::{RunNr, Runs};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{ConnId, Time};
@@ -73,8 +73,8 @@ impl Queue {
 
     /// A run enters the queue. Finds what it waits for before an operator asks.
     pub fn enters(&mut self, nr: RunNr, slaves: &Slaves, unwritten: &BTreeSet<RunNr>, runs: &Runs) {
-        let Some(run) = runs.get(nr).filter(|run| run.phase == Phase::Queued) else { return };
-        let first = runs.iter().find(|(_, run)| run.phase == Phase::Queued).is_none_or(|(one, _)| one == nr);
+        let Some(run) = runs.get(nr).filter(|run| run.is_queued()) else { return };
+        let first = runs.iter().find(|(_, run)| run.is_queued()).is_none_or(|(one, _)| one == nr);
         let looked = look_at(slaves, runs, run, &QueueView::of(slaves, unwritten, runs).pass(), first);
         self.work += looked.work;
         self.waits.insert(nr, looked.waits);
@@ -100,7 +100,7 @@ impl Queue {
                     self.due = None;
                     return None;
                 }
-                self.waits.retain(|nr, _| runs.get(*nr).is_some_and(|run| run.phase == Phase::Queued));
+                self.waits.retain(|nr, _| runs.get(*nr).is_some_and(|run| run.is_queued()));
                 self.begin(picture)
             }
         };
@@ -128,7 +128,7 @@ impl Queue {
 
     /// Looks at the next run. Returns the machines of its places if it can begin.
     fn look_at_next(&mut self, nr: RunNr, pass: &mut Pass, slaves: &Slaves, runs: &Runs) -> Option<Vec<Rc<str>>> {
-        let Some(run) = runs.get(nr).filter(|run| run.phase == Phase::Queued) else {
+        let Some(run) = runs.get(nr).filter(|run| run.is_queued()) else {
             self.work += 1;
             self.work_of_turn += 1;
             return None;
@@ -169,7 +169,7 @@ impl QueueView {
     /// `unwritten`: the runs that must not begin yet.
     fn of(slaves: &Slaves, unwritten: &BTreeSet<RunNr>, runs: &Runs) -> QueueView {
         let serves = |slave: &HostSlave| slave.needed_by(runs).and(slave.serves).map(|(nr, _)| nr);
-        let queued = runs.iter().filter(|(nr, run)| run.phase == Phase::Queued && !unwritten.contains(nr));
+        let queued = runs.iter().filter(|(nr, run)| run.is_queued() && !unwritten.contains(nr));
         QueueView {
             slaves: slaves.iter().map(|(name, slave)| (name.clone(), slave.conn, serves(slave))).collect(),
             runs: queued.map(|(nr, _)| nr).collect(),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::controller::ledger::FileError;
 use crate::machine::{Outbox, Time};
 use crate::timeline::event::{self, Event};
 use crate::timeline::view::View;
@@ -41,6 +42,8 @@ pub struct EventLog {
     closed: bool,
     /// A ledger is being replayed: its events were shown before, and are written in pieces.
     replaying: bool,
+    /// Why the file could not be rebuilt after a restart.
+    not_rebuilt: Option<FileError>,
 }
 
 impl EventLog {
@@ -59,6 +62,7 @@ impl EventLog {
             broken: false,
             closed: false,
             replaying: false,
+            not_rebuilt: None,
         }
     }
 
@@ -95,6 +99,16 @@ impl EventLog {
     pub fn replayed(&mut self, out: &mut Outbox) {
         self.append(out);
         self.replaying = false;
+    }
+
+    /// Notes how the rebuilding of the file has ended.
+    pub fn rebuilt(&mut self, done: Result<(), FileError>) {
+        self.not_rebuilt = done.err();
+    }
+
+    /// Takes the reason why the file could not be rebuilt.
+    pub fn take_not_rebuilt(&mut self) -> Option<FileError> {
+        self.not_rebuilt.take()
     }
 
     /// Records an event at `at`.

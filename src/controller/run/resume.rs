@@ -51,7 +51,7 @@ impl Run {
     /// Continues the run. If it is over, its outcome is reported again.
     pub(in crate::controller) fn resume(&mut self, now: Time, clock: (&str, i64), out: &mut Outbox) {
         self.go_on(now, clock, out);
-        if let Some(error) = self.not_rebuilt.take() {
+        if let Some(error) = self.event_log.take_not_rebuilt() {
             self.write_failed(now, self.results.join(EVENTS), error.0, out);
         }
     }

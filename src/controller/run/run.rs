@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::controller::config::{Config, Local};
-use crate::controller::ledger::{Fact, FileError, Ledger};
+use crate::controller::ledger::{Fact, Ledger};
 use crate::controller::room::rendezvous::ArrivalError;
 use crate::controller::room::room::Room;
 use crate::controller::room::sync::Limits;
@@ -131,7 +131,7 @@ pub struct Run {
     fired: Vec<String>,
     pub resources: Resources,
     pub event_log: EventLog,
-    pub phase: Phase,
+    pub(super) phase: Phase,
     pub timers: Timers<Timer>,
     pub results: PathBuf,
     pub(in crate::controller) launch: Launch,
@@ -155,8 +155,6 @@ pub struct Run {
     /// When an earlier process of the controller began the run, and whether it had started the slaves itself.
     pub(super) begun: Option<Time>,
     pub(super) embedded: bool,
-    /// Why the time line could not be rebuilt after a restart.
-    pub(in crate::controller) not_rebuilt: Option<FileError>,
 }
 
 impl Run {
@@ -193,7 +191,6 @@ impl Run {
             outcome: OutcomeFiles::default(),
             begun: None,
             embedded: false,
-            not_rebuilt: None,
             id: config.run,
             test: config.test,
             results: config.results,
@@ -249,6 +246,16 @@ impl Run {
     /// Returns whether its verdict is final, or is about to be.
     pub fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Writing(_) | Phase::Over { .. })
+    }
+
+    /// Returns whether it waits in the queue.
+    pub fn is_queued(&self) -> bool {
+        self.phase == Phase::Queued
+    }
+
+    /// Returns whether it has started, and its end has not begun.
+    pub fn is_running(&self) -> bool {
+        self.phase == Phase::Running
     }
 
     /// Returns the instant of the start, if it was set.
