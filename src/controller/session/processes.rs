@@ -347,8 +347,8 @@ impl Processes {
 
     /// Returns whether a process cannot reconnect in time.
     pub fn is_lost(&self, now: Time, process: Process) -> bool {
-        let lost = |known: &Box<ProcessState>| known.conn.is_none() && now.since(known.at) > known.rejoin;
-        self.known.get(&process).is_none_or(lost)
+        let lost = |known: &ProcessState| known.conn.is_none() && now.since(known.at) > known.rejoin;
+        self.known.get(&process).is_none_or(|known| lost(known))
     }
 }
 
