@@ -93,15 +93,20 @@ impl Limit {
         loop {
             let peer = &mut self.peers[index];
             let got = server::unless_it_would_block(peer.stream.read(&mut self.buffer))?;
-            let bytes = &self.buffer[..got];
+            let mut bytes = &self.buffer[..got];
             if got == 0 {
                 return Ok(());
+            }
+            // A confirmation, which needs nothing, is sent with the next message.
+            if peer.ended && bytes.starts_with(b"{\"type\":\"heard\"") {
+                let end = memchr::memchr(b'\n', bytes).filter(|at| at + 1 < got);
+                bytes = &bytes[end.map_or(0, |at| at + 1)..];
             }
             if peer.ended {
                 // After `{"type":"`.
                 peer.says = [bytes[9], bytes[10]];
             }
-            peer.ended = bytes[got - 1] == b'\n';
+            peer.ended = bytes.ends_with(b"\n");
             let lines = memchr::memchr_iter(b'\n', bytes).count();
             match &peer.says {
                 b"jo" => peer.stream.write_all(&speech::welcome())?,
