@@ -22,6 +22,9 @@ use crate::wire::{Code, FromMember, Message};
 /// A round of as many members as can meet takes about 8 ms.
 const DUE_IN_A_TURN: usize = 10_000;
 
+/// As how many names it counts to forget a process.
+const FORGETTING: usize = 10;
+
 /// Removes duplicates.
 fn unique(mut ids: Vec<u64>) -> Vec<u64> {
     ids.sort_unstable();
@@ -207,7 +210,10 @@ impl Controller {
             let why = format!("it has not answered a check for {}", text::duration(CHECK_WITHIN));
             self.part(now, conn, refusal(Code::Silent, why), out);
         }
-        while let Some((process, name)) = self.processes.pop_forgotten(now).or_else(|| self.pop_crowded()) {
+        while work < DUE_IN_A_TURN
+            && let Some((process, name)) = self.processes.pop_forgotten(now).or_else(|| self.pop_crowded())
+        {
+            work += FORGETTING;
             self.visit(now, &name, |room, _| room.forget(process));
         }
     }

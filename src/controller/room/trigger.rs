@@ -4,9 +4,10 @@
 //! still counts once. The count is the sum of the greatest totals that all incarnations have stated.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Bound;
+use std::rc::Rc;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -29,7 +30,7 @@ const NOTES_MAX: usize = LINE_MAX - 64 * 1024;
 
 /// The memory of a trigger, of a process that has notified it, and of a note, besides names and data, in bytes.
 const TRIGGER_COST: usize = 512;
-const TOTAL_COST: usize = 64;
+const TOTAL_COST: usize = 256;
 const NOTE_COST: usize = 128;
 
 /// Why a trigger is not created, or a notify does not count.
@@ -94,9 +95,8 @@ struct Note {
 pub struct Triggers {
     by_name: BTreeMap<String, Trigger>,
     fired: Vec<String>,
-    /// In how many triggers each process has a total. Most processes disconnect without one, and then nothing is
-    /// searched.
-    stated: BTreeMap<Notifier, usize>,
+    /// The triggers in which each process has a total, so that a process is forgotten without a search.
+    stated: BTreeMap<Notifier, BTreeSet<Rc<str>>>,
     /// The room belongs to no run: its triggers exist until a client deletes them.
     lasting: bool,
     budget: Budget,
@@ -105,6 +105,7 @@ pub struct Triggers {
 /// One counter.
 #[derive(Debug)]
 pub struct Trigger {
+    name: Rc<str>,
     /// The initial count, at least 1.
     pub initial: u64,
     /// How many notifies have counted, including late ones.
@@ -133,8 +134,9 @@ struct Total {
 }
 
 impl Trigger {
-    fn new(initial: u64, held: Held) -> Trigger {
+    fn new(name: &str, initial: u64, held: Held) -> Trigger {
         Trigger {
+            name: Rc::from(name),
             initial,
             notified: 0,
             fired: None,
@@ -192,9 +194,9 @@ pub struct Counted {
 impl Triggers {
     pub fn new(initial: &BTreeMap<String, u64>, budget: &Budget) -> Triggers {
         // The triggers of a test are created even if clients hold the whole budget.
-        let trigger = |initial: u64| Trigger::new(initial, budget.hold(TRIGGER_COST));
+        let trigger = |name: &str, initial: u64| Trigger::new(name, initial, budget.hold(TRIGGER_COST));
         Triggers {
-            by_name: initial.iter().map(|(name, initial)| (name.clone(), trigger(*initial))).collect(),
+            by_name: initial.iter().map(|(name, initial)| (name.clone(), trigger(name, *initial))).collect(),
             fired: Vec::new(),
             stated: BTreeMap::new(),
             lasting: false,
@@ -226,7 +228,7 @@ impl Triggers {
             Some(known) => known,
             None => {
                 trigger.held.grow(TOTAL_COST);
-                *self.stated.entry(who).or_default() += 1;
+                self.stated.entry(who).or_default().insert(trigger.name.clone());
                 let _charge = TriggerCharge::new(&self.budget, Some(who), TOTAL_COST, self.lasting);
                 trigger.totals.entry(who).or_insert(Total { _charge, ..Total::default() })
             }
@@ -279,11 +281,10 @@ impl Triggers {
 
     /// Forgets a process. Its totals still count.
     pub fn forget(&mut self, who: Notifier) {
-        if self.stated.remove(&who).is_none() {
-            return;
-        }
-        for trigger in self.by_name.values_mut() {
-            if trigger.totals.remove(&who).is_some() {
+        for name in self.stated.remove(&who).unwrap_or_default() {
+            if let Some(trigger) = self.by_name.get_mut(&*name)
+                && trigger.totals.remove(&who).is_some()
+            {
                 trigger.held.shrink(TOTAL_COST);
             }
         }
@@ -348,7 +349,7 @@ impl Triggers {
             self.room_for(asker, cost)?;
         }
         let _charge = self.charge(asker.map(|asker| asker.process), cost);
-        let trigger = Trigger { _charge, ..Trigger::new(initial, self.budget.hold(cost)) };
+        let trigger = Trigger { _charge, ..Trigger::new(name, initial, self.budget.hold(cost)) };
         self.by_name.insert(name.to_owned(), trigger);
         Ok(())
     }
@@ -363,13 +364,15 @@ impl Triggers {
         notes: &[(Cow<'_, str>, &RawValue)],
     ) {
         let held = self.budget.hold(TRIGGER_COST + 2 * name.len() + TOTAL_COST * totals.len());
-        totals.iter().for_each(|(who, ..)| *self.stated.entry(*who).or_default() += 1);
         let total = |&(who, all, in_time): &(Notifier, u64, u64)| {
             (who, Total { all, in_time, _charge: self.charge(Some(who), TOTAL_COST) })
         };
         let totals = totals.iter().map(total).collect();
         let _charge = self.charge(None, TRIGGER_COST + 2 * name.len());
-        let trigger = Trigger { notified, fired, totals, _charge, ..Trigger::new(initial, held) };
+        let trigger = Trigger { notified, fired, totals, _charge, ..Trigger::new(name, initial, held) };
+        for who in trigger.totals.keys() {
+            self.stated.entry(*who).or_default().insert(trigger.name.clone());
+        }
         self.by_name.insert(name.to_owned(), trigger);
         if fired.is_some() {
             self.fired.push(name.to_owned());
@@ -382,9 +385,9 @@ impl Triggers {
         self.fired.retain(|fired| fired != name);
         let Some(trigger) = self.by_name.remove(name) else { return false };
         for who in trigger.totals.keys() {
-            if let Some(count) = self.stated.get_mut(who) {
-                *count -= 1;
-                if *count == 0 {
+            if let Some(names) = self.stated.get_mut(who) {
+                names.remove(name);
+                if names.is_empty() {
                     self.stated.remove(who);
                 }
             }

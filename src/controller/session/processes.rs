@@ -280,7 +280,11 @@ impl Processes {
 
     /// Returns when the next check expires or the next process is forgotten.
     pub fn next_deadline(&self) -> Option<Time> {
-        self.checks.front().map(|(at, _)| *at + CHECK_WITHIN)
+        let check = self.checks.front().map(|(at, _)| *at + CHECK_WITHIN);
+        let crowded = [Owed::Nothing, Owed::Count].iter().any(|owed| self.away[*owed as usize].len() > self.away_max);
+        let oldest = self.away.iter().filter_map(|away| away.first()).map(|(gone, _)| *gone).min();
+        let forget = oldest.map(|gone| if crowded { gone } else { gone + FORGET_AFTER });
+        [check, forget].into_iter().flatten().min()
     }
 
     /// Takes a connection with a check that has expired.

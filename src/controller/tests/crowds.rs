@@ -186,6 +186,33 @@ fn a_crowd_of_strangers_does_not_displace_an_unconfirmed_outcome() {
 }
 
 #[test]
+fn a_crowd_that_has_left_is_forgotten_in_pieces() {
+    let mut world = World::of(Controller::bare(None));
+    // Another client keeps the room.
+    let stays = world.accept_nr(9_999);
+    world.say(stays, r#"{"type":"join","protocol":1,"version":"x","room":"r","incarnation":"stays"}"#);
+    for number in 1..=2_500 {
+        let conn = world.accept_nr(number);
+        let who = format!(r#""room":"r","incarnation":"i{number}""#);
+        world.say(conn, &format!(r#"{{"type":"join","protocol":1,"version":"x",{who}}}"#));
+        world.close(conn);
+    }
+    let known = |world: &World| world.machine.processes.len();
+    assert_eq!(known(&world), 2_501);
+    world.machine.processes.set_max(3);
+    let mut after_each_turn = Vec::new();
+    while known(&world) > 4 {
+        assert!(
+            crate::machine::Machine::next_deadline(&world.machine).is_some_and(|at| at <= world.now),
+            "the next piece is due at once"
+        );
+        world.input(Input::Deadline);
+        after_each_turn.push(known(&world));
+    }
+    assert_eq!(after_each_turn, [1_501, 501, 4]);
+}
+
+#[test]
 fn a_crowd_of_strangers_does_not_make_a_notify_count_twice() {
     let limits = Limits { away: 3, ..Limits::default() };
     let mut world = World::of(Controller::bare(None).limited(limits));
