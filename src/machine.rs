@@ -25,7 +25,7 @@ mod system_error;
 mod time;
 
 pub use command::{Command, Exit};
-pub use effect::{Bytes, Effect, LARGE, Outbox, Stream};
+pub use effect::{APPENDS_HELD, Bytes, Effect, LARGE, Outbox, Stream};
 pub use found::{Found, Page};
 pub use ids::{ChildId, ConfirmId, ConnId, EarId, IdHasher, IdMap, ListenerId, ProbeId, ReadId, SocketId};
 pub use input::Input;

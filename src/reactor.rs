@@ -301,7 +301,7 @@ impl Reactor {
                 Due::Groups => self.children.look_again(),
                 Due::Stalled => self.look_for_stalled(),
                 // The end of the turn does it.
-                Due::Notify => {}
+                Due::Notify | Due::Appends => {}
                 Due::Watchdog => self.feed_watchdog(),
             }
         }

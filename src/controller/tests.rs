@@ -63,7 +63,7 @@ impl Surroundings<Controller> for Disk {
     fn perform(world: &mut World, effect: Effect) -> Option<Effect> {
         use Effect::{Close, Confirm, Exit, Halt, Send};
         match effect {
-            Effect::Append { path, bytes } => {
+            Effect::Append { path, bytes, .. } => {
                 let to = if is_new(&path) { &mut world.anew } else { &mut world.recorded };
                 to.push_str(&String::from_utf8_lossy(&bytes));
             }

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::command::Command;
 use super::ids::{ChildId, ConfirmId, ConnId, EarId, ProbeId, ReadId, SocketId};
@@ -18,6 +19,9 @@ pub type Bytes = Rc<[u8]>;
 /// The length above which a message counts little against the queue of a peer, in bytes, because the queues of many
 /// peers may share it. A machine must bound the number of such messages itself.
 pub const LARGE: usize = 1024 * 1024;
+
+/// The longest time for which appends are held: until something else is done, or until they are enough for one write.
+pub const APPENDS_HELD: Duration = Duration::from_millis(5);
 
 /// A stream of the terminal.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -88,13 +92,15 @@ pub enum Effect {
         /// The signal; [`Signal::NONE`] only counts.
         signal: Signal,
     },
-    /// Appends to a file, which is created with the directories above. All that one turn appends to one file is one
-    /// write.
+    /// Appends to a file, which is created with the directories above. It is written before any effect that is not an append
+    /// itself, of this turn or a later one, and within [`APPENDS_HELD`]. What is appended to one file until then is one write.
     Append {
         /// The file.
         path: PathBuf,
         /// The bytes to append.
         bytes: Vec<u8>,
+        /// It may be written after bytes that are sent: a crash may take the end of what was appended to this file.
+        soon: bool,
     },
     /// Writes at an offset of a file, which is created with the directories above.
     WriteAt {
@@ -302,7 +308,12 @@ impl Outbox {
 
     /// Pushes [`Effect::Append`].
     pub fn append(&mut self, path: PathBuf, bytes: Vec<u8>) {
-        self.effects.push(Effect::Append { path, bytes });
+        self.effects.push(Effect::Append { path, bytes, soon: false });
+    }
+
+    /// Pushes [`Effect::Append`] for a file that can be made again after a crash.
+    pub fn append_soon(&mut self, path: PathBuf, bytes: Vec<u8>) {
+        self.effects.push(Effect::Append { path, bytes, soon: true });
     }
 
     /// Returns the number of effects since the last [`drain`](Outbox::drain): the mark for
@@ -313,7 +324,7 @@ impl Outbox {
 
     /// Appends to a file before all effects since the mark.
     pub fn append_at(&mut self, mark: usize, path: PathBuf, bytes: Vec<u8>) {
-        self.effects.insert(mark, Effect::Append { path, bytes });
+        self.effects.insert(mark, Effect::Append { path, bytes, soon: false });
     }
 
     /// Pushes [`Effect::WriteAt`].

@@ -245,7 +245,7 @@ impl<M: Machine, S: Surroundings<M>> Stage<M, S> {
             Effect::Append { path, .. } | Effect::WriteAt { path, .. } | Effect::Persist { path, .. } if self.full => {
                 self.input(Input::WriteFailed { path, error: "no space left on device".into() });
             }
-            Effect::Append { path, bytes } => self.files.entry(path).or_default().extend(bytes),
+            Effect::Append { path, bytes, .. } => self.files.entry(path).or_default().extend(bytes),
             Effect::Persist { path, bytes } => drop(self.files.insert(path, bytes)),
             Effect::WriteAt { path, offset, bytes, .. } => {
                 let file = self.files.entry(path).or_default();

@@ -1,6 +1,7 @@
 //! The part of a turn that performs the effects of the machine.
 //!
-//! It must write files before anything goes out: bytes to send are queued at once, and leave at the end of the turn.
+//! It must write files before anything goes out: bytes to send are queued at once, and leave at the end of the turn. A turn
+//! that only appends to files may hold that, so that one write does for several turns.
 
 use super::clock::now;
 use super::due::Due;
@@ -15,6 +16,11 @@ impl Reactor {
     /// Takes in the effects that the machine has just pushed: bytes join their queues, the rest waits for the end of the pass.
     pub(super) fn absorb(&mut self) {
         for effect in self.out.drain() {
+            match &effect {
+                Effect::Append { .. } => {}
+                Effect::Send { .. } | Effect::Datagram { .. } => self.files.before_sends(),
+                _ => self.files.hold_nothing(),
+            }
             match effect {
                 // It overrides every earlier effect, also an orderly exit.
                 Effect::Halt { code } => self.ending = Some(Ending::Halt(code)),
@@ -31,7 +37,7 @@ impl Reactor {
                     }
                 }
                 Effect::Datagram { socket, to, bytes } => self.datagrams.send(socket, to, bytes),
-                Effect::Append { path, bytes } => self.files.append(path, bytes),
+                Effect::Append { path, bytes, soon } => self.files.append(self.turns.begun(), path, bytes, soon),
                 Effect::WriteAt { path, offset, bytes, executable } => {
                     self.files.write_at(path, offset, bytes, executable);
                 }
@@ -73,6 +79,9 @@ impl Reactor {
         self.conns.flush(until, |conn, reason| pending.push_back(Pending::Input(Input::Closed { conn, reason })));
         if self.conns.some_wait() && self.timers.get(&Due::Stalled).is_none() {
             self.timers.set(Due::Stalled, now() + self.stalled_after);
+        }
+        if let Some(due) = self.files.due().filter(|_| self.timers.get(&Due::Appends).is_none()) {
+            self.timers.set(Due::Appends, due);
         }
         self.datagrams.flush();
         self.console.flush();
@@ -141,9 +150,12 @@ impl Reactor {
     /// Writes files, also those that the machine writes when it hears of a failure. This ends, because the machine hears of a
     /// bounded number of files.
     fn write_files(&mut self, machine: &mut impl Machine) {
-        while self.files.jobs() > 0 {
-            for (path, error) in self.files.write() {
+        loop {
+            for (path, error) in self.files.write(now()) {
                 self.tell(machine, Input::WriteFailed { path, error });
+            }
+            if !self.files.is_urgent() {
+                return;
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Files: the writes of a turn of the loop, and reads.
 //!
-//! A write must be complete before anything that the turn sends goes out, and a failed append must leave no half line.
+//! A write must be complete before anything that the turn sends goes out, and a failed append must leave no half line. A turn
+//! that only appends does not write at once: what the next turns append to the same files is written with it.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -10,7 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, Per
 use std::path::{Path, PathBuf};
 
 use super::errors::system_error;
-use crate::machine::SystemError;
+use crate::machine::{APPENDS_HELD, SystemError, Time};
 
 /// The most files that stay open for the next turn.
 const MAX_OPEN: usize = 64;
@@ -18,6 +19,10 @@ const MAX_OPEN: usize = 64;
 const MAX_FAILING: usize = 1024;
 /// The bytes of a replaced file that are freed in one turn. Freeing a long file at once takes too long.
 const CUT: u64 = 32 * 1024 * 1024;
+/// The most bytes that are held, and the most writes.
+const HELD_MAX: usize = 256 * 1024;
+const JOBS_HELD_MAX: usize = 32;
+
 /// The mode of directories that we create: for this user alone.
 const DIRECTORY_MODE: u32 = 0o700;
 
@@ -28,11 +33,20 @@ const MAX_READ: usize = 16 * 1024 * 1024;
 
 /// One write.
 enum Job {
-    Append { path: PathBuf, bytes: Vec<u8> },
+    Append { path: PathBuf, bytes: Vec<u8>, soon: bool },
     WriteAt { path: PathBuf, offset: u64, bytes: Vec<u8>, executable: bool },
     Persist { path: PathBuf, bytes: Vec<u8> },
     Install { path: PathBuf, from: PathBuf, length: u64 },
     MakeDir { path: PathBuf },
+}
+
+/// Which writes cannot wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Urgent {
+    Nothing,
+    /// Those that must not come after bytes that are sent.
+    BeforeSends,
+    Everything,
 }
 
 /// An open file, with its device and inode, and the number of its last use.
@@ -51,11 +65,15 @@ impl Open {
     }
 }
 
-/// The writes of this turn, and the open files.
+/// The writes of this turn and the held ones, and the open files.
 pub struct Files {
     jobs: Vec<Job>,
-    /// The index in `jobs` of this turn's append to a path.
+    /// The index in `jobs` of the append to a path.
     appends: HashMap<OsString, usize>,
+    /// How much of the jobs must be written at the end of this turn.
+    urgent: Urgent,
+    /// Since when appends are held, and how many bytes.
+    held: Option<(Time, usize)>,
     /// By path. A raw string is hashed several times faster than a path.
     open: HashMap<OsString, Open>,
     /// Replaced files that have no name any more, each with the bytes that are not freed yet.
@@ -68,14 +86,36 @@ pub struct Files {
 impl Files {
     pub fn new(fsync: bool) -> Files {
         let (appends, open, failing) = (HashMap::new(), HashMap::new(), HashSet::new());
-        Files { jobs: Vec::new(), appends, open, leaving: Vec::new(), failing, uses: 0, fsync }
+        let (jobs, leaving) = (Vec::new(), Vec::new());
+        Files { jobs, appends, urgent: Urgent::Nothing, held: None, open, leaving, failing, uses: 0, fsync }
     }
 
-    pub fn append(&mut self, path: PathBuf, bytes: Vec<u8>) {
+    /// Requests that all appends except those that may come soon are written in this turn: bytes are sent.
+    pub fn before_sends(&mut self) {
+        self.urgent = self.urgent.max(Urgent::BeforeSends);
+    }
+
+    /// Requests that everything is written in this turn.
+    pub fn hold_nothing(&mut self) {
+        self.urgent = Urgent::Everything;
+    }
+
+    /// Returns when held appends must be written.
+    pub fn due(&self) -> Option<Time> {
+        self.held.map(|(since, _)| since + APPENDS_HELD)
+    }
+
+    /// Appends. `soon`: it may be written after bytes that are sent.
+    pub fn append(&mut self, now: Time, path: PathBuf, bytes: Vec<u8>, soon: bool) {
+        let (_, held) = self.held.get_or_insert((now, 0));
+        *held += bytes.len();
+        if *held > HELD_MAX || self.jobs.len() >= JOBS_HELD_MAX {
+            self.urgent = Urgent::Everything;
+        }
         // Most turns append to one or two files in turn, which are found without a hash.
         for job in self.jobs.iter_mut().rev().take(2) {
             match job {
-                Job::Append { path: same, bytes: earlier } if same.as_os_str() == path.as_os_str() => {
+                Job::Append { path: same, bytes: earlier, .. } if same.as_os_str() == path.as_os_str() => {
                     return earlier.extend_from_slice(&bytes);
                 }
                 Job::Append { .. } => {}
@@ -90,16 +130,18 @@ impl Files {
             return;
         }
         self.appends.insert(path.clone().into_os_string(), self.jobs.len());
-        self.jobs.push(Job::Append { path, bytes });
+        self.jobs.push(Job::Append { path, bytes, soon });
     }
 
     pub fn write_at(&mut self, path: PathBuf, offset: u64, bytes: Vec<u8>, executable: bool) {
+        self.hold_nothing();
         self.jobs.push(Job::WriteAt { path, offset, bytes, executable });
     }
 
     pub fn persist(&mut self, path: PathBuf, bytes: Vec<u8>) {
         // Later appends go to the new file.
         self.appends.remove(path.as_os_str());
+        self.hold_nothing();
         self.jobs.push(Job::Persist { path, bytes });
     }
 
@@ -107,11 +149,18 @@ impl Files {
         // Later appends go to the new file.
         self.appends.remove(path.as_os_str());
         self.appends.remove(from.as_os_str());
+        self.hold_nothing();
         self.jobs.push(Job::Install { path, from, length });
     }
 
     pub fn make_dir(&mut self, path: PathBuf) {
+        self.hold_nothing();
         self.jobs.push(Job::MakeDir { path });
+    }
+
+    /// Returns whether a write cannot wait.
+    pub fn is_urgent(&self) -> bool {
+        self.urgent != Urgent::Nothing && !self.jobs.is_empty()
     }
 
     /// Returns the number of writes. All appends to one file count as one.
@@ -119,11 +168,17 @@ impl Files {
         self.jobs.len()
     }
 
-    /// Performs all writes. Returns the failures of files that had not failed before.
-    pub fn write(&mut self) -> Vec<(PathBuf, SystemError)> {
-        self.appends.clear();
+    /// Performs the writes that cannot wait. Returns the failures of files that had not failed before.
+    pub fn write(&mut self, now: Time) -> Vec<(PathBuf, SystemError)> {
         let mut failures = Vec::new();
-        for job in std::mem::take(&mut self.jobs) {
+        let urgent = std::mem::replace(&mut self.urgent, Urgent::Nothing);
+        let all = urgent == Urgent::Everything || self.due().is_some_and(|due| due <= now);
+        if !all && urgent == Urgent::Nothing {
+            return failures;
+        }
+        self.appends.clear();
+        let mut jobs = std::mem::take(&mut self.jobs);
+        for job in jobs.extract_if(.., |job| all || !matches!(job, Job::Append { soon: true, .. })) {
             let (path, result) = self.perform(job);
             match result {
                 Ok(()) if self.failing.is_empty() => {}
@@ -137,12 +192,14 @@ impl Files {
                 }
             }
         }
+        self.held = self.held.filter(|_| !jobs.is_empty());
+        self.jobs = jobs;
         failures
     }
 
     fn perform(&mut self, job: Job) -> (PathBuf, io::Result<()>) {
         match job {
-            Job::Append { path, bytes } => {
+            Job::Append { path, bytes, .. } => {
                 let result = self.do_append(&path, &bytes);
                 (path, result)
             }

@@ -225,7 +225,7 @@ impl<M: Machine> Surroundings<M> for Script {
                     return None;
                 }
             }
-            Effect::Append { path, bytes } => {
+            Effect::Append { path, bytes, .. } => {
                 world.writes(path);
                 if path.extension().is_some_and(|extension| extension == "jsonl") {
                     check_lines(bytes);

@@ -8,13 +8,12 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
 
-use arete::machine::{Command, ErrorKind, Exit, Input, Signal, SystemError};
+use arete::machine::{APPENDS_HELD, Command, ErrorKind, Exit, Input, Signal, SystemError};
 use arete::reactor::{Options, Reactor};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use crate::{Scratch, alone, connect, listening, plain, run};
+use crate::{Scratch, alone, connect, listening, plain, run, wait_for};
 
 /// The signal to a process that writes beyond its limit. This process catches it, and the write fails as on a full
 /// disk.
@@ -45,6 +44,37 @@ alone! {
             _ => {}
         });
         client.join().expect("the client is content");
+    }
+
+    fn appends_are_held_until_something_goes_out_or_their_time_is_over() {
+        let scratch = Scratch::new();
+        let (log, soon) = (scratch.path("log"), scratch.path("soon"));
+        let (reactor, address) = listening(Options::default());
+        let (one, other) = (log.clone(), soon.clone());
+        let client = thread::spawn(move || {
+            let length = |path: &PathBuf| fs::metadata(path).map_or(0, |file| file.len());
+            let mut stream = connect(address);
+            stream.write_all(b"a").expect("it writes");
+            wait_for("an append that nothing follows", || length(&one) == 1 && length(&other) == 1);
+            stream.write_all(b"s").expect("it writes");
+            stream.read_exact(&mut [0; 1]).expect("an answer");
+            assert_eq!(length(&one), 2, "it was written before the answer");
+            wait_for("an append that may come soon", || length(&other) == 2);
+            stream.write_all(b"x").expect("it writes");
+        });
+        run(reactor, |_, input, out, _| {
+            let Input::Received { conn, bytes } = input else { return };
+            out.append_soon(soon.clone(), bytes.to_vec());
+            out.append(log.clone(), bytes.to_vec());
+            match bytes {
+                b"s" => out.send(conn, b"y".as_slice().into()),
+                b"x" => out.exit(0),
+                _ => {}
+            }
+        });
+        client.join().expect("the client is content");
+        let text = |path| fs::read_to_string(path).expect("a file");
+        assert_eq!((text(&log), text(&soon)), ("asx".to_owned(), "asx".to_owned()), "nothing is lost at the end");
     }
 
     fn a_file_replaces_another_when_it_is_complete_and_later_appends_go_to_it() {
@@ -188,7 +218,7 @@ alone! {
             Input::Begin | Input::Deadline => {
                 rounds += 1;
                 out.append(log.clone(), b"a line\n".to_vec());
-                *wake = Some(now + Duration::from_millis(1));
+                *wake = Some(now + 2 * APPENDS_HELD);
                 if rounds == 10 {
                     out.exit(0);
                 }

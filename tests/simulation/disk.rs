@@ -119,11 +119,69 @@ impl Disk {
     }
 }
 
+/// The appends that a node holds.
+#[derive(Default)]
+pub struct Held {
+    /// Those that others have seen nothing after.
+    writes: Vec<Effect>,
+    /// Those that may come after what is sent. The other appends of their turns are written. After a crash, the tests know
+    /// from here what the next life must find elsewhere.
+    later: Vec<Effect>,
+    /// Those of this turn, whose other appends are being written.
+    fresh: Vec<Effect>,
+    /// The end of their time is scheduled.
+    pub ends: bool,
+}
+
+impl Held {
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.later.is_empty() && self.fresh.is_empty()
+    }
+
+    /// Holds the writes of a turn that has also `others`, and returns those that are written now, with the held ones. All
+    /// are if their time is over.
+    pub fn put(&mut self, writes: Vec<Effect>, others: &[Effect], over: bool) -> Vec<Effect> {
+        self.writes.extend(writes);
+        let sends = |effect: &Effect| matches!(effect, Effect::Send { .. } | Effect::Datagram { .. });
+        let appends = |effect: &Effect| matches!(effect, Effect::Append { .. });
+        if over || !others.iter().all(sends) || !self.writes.iter().all(appends) {
+            self.later.append(&mut self.writes);
+            return one_write_a_file(std::mem::take(&mut self.later));
+        }
+        if others.is_empty() {
+            return Vec::new();
+        }
+        let soon = |effect: &mut Effect| matches!(effect, Effect::Append { soon: true, .. });
+        self.fresh.extend(self.writes.extract_if(.., soon));
+        one_write_a_file(std::mem::take(&mut self.writes))
+    }
+
+    /// Handles that what was to be written now is written.
+    pub fn written(&mut self) {
+        self.later.append(&mut self.fresh);
+    }
+
+    /// Handles that the node dies.
+    pub fn lose(&mut self) {
+        self.writes.clear();
+        self.fresh.clear();
+    }
+
+    /// Returns what is still to be appended to a file, although others may have seen its effects.
+    pub fn later(&self, file: &Path) -> Vec<u8> {
+        let of = |effect: &Effect| match effect {
+            Effect::Append { path, bytes, .. } if path == file => bytes.clone(),
+            _ => Vec::new(),
+        };
+        self.later.iter().flat_map(of).collect()
+    }
+}
+
 /// Merges the appends of a turn to one file into one write, at the place of the first one.
-pub fn one_write_a_file(writes: Vec<Effect>) -> Vec<Effect> {
+fn one_write_a_file(writes: Vec<Effect>) -> Vec<Effect> {
     let mut merged: Vec<Effect> = Vec::with_capacity(writes.len());
     for write in writes {
-        if let Effect::Append { path, bytes } = &write {
+        if let Effect::Append { path, bytes, .. } = &write {
             let same = |effect: &&mut Effect| match effect {
                 Effect::Append { path: other, .. } | Effect::Persist { path: other, .. } => other == path,
                 Effect::Install { path: other, from, .. } => other == path || from == path,
@@ -148,10 +206,10 @@ pub fn is_write(effect: &Effect) -> bool {
 /// has such a line.
 pub fn tear(writes: &[Effect], needle: &[u8]) -> Option<Vec<Effect>> {
     let cut = |write: &Effect| match write {
-        Effect::Append { path, bytes } => {
+        Effect::Append { path, bytes, soon } => {
             let at = memchr::memmem::find(bytes, needle)?;
             let end = memchr::memrchr(b'\n', &bytes[..at]).map_or(0, |end| end + 1);
-            Some(Effect::Append { path: path.clone(), bytes: bytes[..end].to_vec() })
+            Some(Effect::Append { path: path.clone(), bytes: bytes[..end].to_vec(), soon: *soon })
         }
         _ => None,
     };

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use arete::machine::{
-    Address, Bytes, ChildId, Command, ConfirmId, ConnId, EarId, Effect, Exit, Found, Input, ListenerId, Machine,
-    NoAnswer, Outbox, Page, Peer, ProbeId, ReadId, Signal, SocketId, SystemError, Time,
+    APPENDS_HELD, Address, Bytes, ChildId, Command, ConfirmId, ConnId, EarId, Effect, Exit, Found, Input, ListenerId,
+    Machine, NoAnswer, Outbox, Page, Peer, ProbeId, ReadId, Signal, SocketId, SystemError, Time,
 };
 
-use super::disk::{Disk, is_write, one_write_a_file, tear};
+use super::disk::{Disk, Held, is_write, tear};
 use super::network::LinkId;
 use super::{Event, World, trace_line};
 
@@ -170,6 +170,7 @@ pub struct Node {
     /// The process groups that its children lead.
     pub children: BTreeMap<ChildId, u32>,
     failed_files: BTreeSet<PathBuf>,
+    pub held: Held,
     /// It dies in the next turn, after its disk effects and this number of other effects.
     pub doomed: Option<usize>,
     /// It dies while it appends a line that contains this. Everything before the line is on the disk.
@@ -247,6 +248,7 @@ impl World {
             early: BTreeMap::new(),
             children: BTreeMap::new(),
             failed_files: BTreeSet::new(),
+            held: Held::default(),
             doomed: None,
             tears: None,
             exit: None,
@@ -287,6 +289,7 @@ impl World {
         let (boot, disk) = (format!("boot{}", node.boots), &mut self.hosts[node.host].disk);
         node.machine = Some((node.maker)(&mut Birth { nr: node.life, pid, seed, boot, wall_offset, disk }));
         node.outbox = Outbox::new();
+        node.held = Held::default();
         node.exit = None;
         node.doomed = None;
         node.paused = false;
@@ -317,6 +320,7 @@ impl World {
         node.wake_at = None;
         node.children.clear();
         node.early.clear();
+        node.held.lose();
         let conns = std::mem::take(&mut node.conns);
         self.parent_died(life);
         conns.into_values().flatten().collect()
@@ -459,10 +463,29 @@ impl World {
         }
     }
 
-    /// The writes of a turn come before all its other effects.
+    /// The writes of a turn come before all its other effects, as far as they may not come later.
     fn perform(&mut self, life: Life, effects: Vec<Effect>) {
-        let (writes, mut others): (Vec<Effect>, Vec<Effect>) = effects.into_iter().partition(is_write);
-        let writes = one_write_a_file(writes);
+        let (writes, others): (Vec<Effect>, Vec<Effect>) = effects.into_iter().partition(is_write);
+        let over = self.rng.u8(0..4) == 0;
+        let held = &mut self.nodes[life.node].held;
+        let writes = held.put(writes, &others, over);
+        if !held.is_empty() && !std::mem::replace(&mut held.ends, true) {
+            self.schedule(self.now + APPENDS_HELD.as_micros() as u64, Event::HeldLongEnough(life));
+        }
+        self.perform_now(life, writes, others);
+    }
+
+    /// Writes what a node has held.
+    pub fn write_held(&mut self, life: Life) {
+        if self.is_alive(life) {
+            let held = &mut self.nodes[life.node].held;
+            held.ends = false;
+            let writes = held.put(Vec::new(), &[], true);
+            self.perform_now(life, writes, Vec::new());
+        }
+    }
+
+    fn perform_now(&mut self, life: Life, writes: Vec<Effect>, mut others: Vec<Effect>) {
         if let Some(torn) = self.nodes[life.node].tears.and_then(|needle| tear(&writes, needle)) {
             self.write_all(life, torn);
             self.nodes[life.node].tears = None;
@@ -473,13 +496,14 @@ impl World {
             let until = self.rng.usize(0..writes.len());
             let torn = writes.get(until).cloned().filter(|_| self.rng.bool());
             self.write_all(life, writes.into_iter().take(until).collect());
-            if let Some(Effect::Append { path, mut bytes }) = torn {
+            if let Some(Effect::Append { path, mut bytes, soon }) = torn {
                 bytes.truncate(self.rng.usize(0..=bytes.len()));
-                self.write_all(life, vec![Effect::Append { path, bytes }]);
+                self.write_all(life, vec![Effect::Append { path, bytes, soon }]);
             }
             return self.crash(life.node);
         }
         others.extend(self.write_all(life, writes));
+        self.nodes[life.node].held.written();
         if let Some((at, code)) = halt(&others) {
             return self.halt(life, others.into_iter().take(at), code);
         }
@@ -522,7 +546,7 @@ impl World {
     fn write(&mut self, life: Life, effect: Effect) -> Result<(), (PathBuf, SystemError)> {
         let disk = &mut self.hosts[self.nodes[life.node].host].disk;
         match effect {
-            Effect::Append { path, bytes } => disk.append(&path, &bytes).map_err(|error| (path, error)),
+            Effect::Append { path, bytes, .. } => disk.append(&path, &bytes).map_err(|error| (path, error)),
             Effect::WriteAt { path, offset, bytes, executable } => {
                 disk.write_at(&path, offset, &bytes, executable).map_err(|error| (path, error))
             }

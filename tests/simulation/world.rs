@@ -55,11 +55,27 @@ pub struct Host {
 pub enum Event {
     Turn(Life),
     Wake(Life),
-    Attempt { life: Life, conn: ConnId, to: Address, until: u64 },
-    Arrive { link: LinkId, side: usize },
+    Attempt {
+        life: Life,
+        conn: ConnId,
+        to: Address,
+        until: u64,
+    },
+    Arrive {
+        link: LinkId,
+        side: usize,
+    },
     Datagram(Datagram),
-    Step { pid: u32, token: u64 },
-    Strike { pid: u32, signal: Signal },
+    /// The time of held appends is over.
+    HeldLongEnough(Life),
+    Step {
+        pid: u32,
+        token: u64,
+    },
+    Strike {
+        pid: u32,
+        signal: Signal,
+    },
     Fault(Fault),
 }
 
@@ -167,6 +183,7 @@ impl World {
             Event::Attempt { life, conn, to, until } => self.attempt(life, conn, to, until),
             Event::Arrive { link, side } => self.arrive(link, side),
             Event::Datagram(datagram) => self.datagram_arrives(datagram),
+            Event::HeldLongEnough(life) => self.write_held(life),
             Event::Step { pid, token } => self.run_process(pid, token),
             Event::Strike { pid, signal } => self.strike(pid, signal),
             Event::Fault(fault) => self.happen(fault),

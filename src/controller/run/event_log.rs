@@ -194,7 +194,7 @@ impl EventLog {
         let log = std::mem::take(&mut self.log);
         if !self.broken && !log.is_empty() {
             self.length += log.len() as u64;
-            out.append(self.path.clone(), log);
+            out.append_soon(self.path.clone(), log);
         }
     }
 }
