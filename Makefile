@@ -13,7 +13,7 @@ SYSCONFDIR = /etc
 DESTDIR =
 
 CARGO = cargo
-BUILT = target/release/arete
+BUILT = target/dist/arete
 BIN = $(BUILT)
 MUSL = $(shell uname -m)-unknown-linux-musl
 # Where the package is made.
@@ -42,7 +42,7 @@ all: $(BIN)
 .PHONY: $(BUILT)
 # What a user has built, "sudo make install" takes as it is: root need not have a toolchain.
 $(BUILT):
-	@if [ -n "$$SUDO_USER" ] && [ -x $@ ]; then echo 'installing $@ as it was built'; else $(CARGO) build --release --locked; fi
+	@if [ -n "$$SUDO_USER" ] && [ -x $@ ]; then echo 'installing $@ as it was built'; else $(CARGO) build --profile dist --locked; fi
 
 install: $(BIN)
 	install -D -m 755 $(BIN) $(DESTDIR)$(bindir)/arete
@@ -82,5 +82,5 @@ static:
 		echo 'make static: the Rust toolchain has no libraries for $(MUSL): "rustup target add $(MUSL)" fetches them' >&2; exit 1; }
 	@command -v musl-gcc >/dev/null || { \
 		echo 'make static: musl-gcc is missing, which compiles the C of the cryptography: "apt install musl-tools" brings it' >&2; exit 1; }
-	CC_$(subst -,_,$(MUSL))=musl-gcc $(CARGO) build --release --locked --target $(MUSL)
-	@echo 'target/$(MUSL)/release/arete'
+	CC_$(subst -,_,$(MUSL))=musl-gcc $(CARGO) build --profile dist --locked --target $(MUSL)
+	@echo 'target/$(MUSL)/dist/arete'

@@ -8,7 +8,7 @@ pub const DIGITS_MAX: usize = 9;
 
 /// The most names that are folded at all their numbers. Of more names only the last numbers are folded, which takes
 /// less time.
-const NAMES_MAX: usize = 5_000;
+const NAMES_MAX: usize = 1_000;
 
 /// The most numbers of a name that is folded. A name with more is written as it is: the time grows with the names and
 /// with their numbers, and strangers choose both.
