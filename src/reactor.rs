@@ -301,7 +301,7 @@ impl Reactor {
                 Due::Groups => self.children.look_again(),
                 Due::Stalled => self.look_for_stalled(),
                 // The end of the turn does it.
-                Due::Notify | Due::Appends => {}
+                Due::Notify | Due::Held => {}
                 Due::Watchdog => self.feed_watchdog(),
             }
         }
@@ -322,7 +322,7 @@ impl Reactor {
         let start = now();
         loop {
             self.conns.flush(start + EXIT_LINGER, |_, _| {});
-            self.console.flush();
+            self.console.flush(now());
             let limit = if self.conns.has_queued() { EXIT_LINGER } else { EXIT_FAREWELL };
             let left = (start + limit).since(now());
             if self.conns.len() == 0 || left.is_zero() {

@@ -20,7 +20,7 @@ pub type Bytes = Rc<[u8]>;
 /// peers may share it. A machine must bound the number of such messages itself.
 pub const LARGE: usize = 1024 * 1024;
 
-/// The longest time for which appends are held: until something else is done, or until they are enough for one write.
+/// The longest time for which appends and prints are held: until something else is done, or until they are enough for one write.
 pub const APPENDS_HELD: Duration = Duration::from_millis(5);
 
 /// A stream of the terminal.
@@ -99,7 +99,7 @@ pub enum Effect {
         path: PathBuf,
         /// The bytes to append.
         bytes: Vec<u8>,
-        /// It may be written after bytes that are sent: a crash may take the end of what was appended to this file.
+        /// It may be written after bytes that are sent or printed: a crash may take the end of what was appended to this file.
         soon: bool,
     },
     /// Writes at an offset of a file, which is created with the directories above.
@@ -203,7 +203,7 @@ pub enum Effect {
         /// The most files. The answer may have fewer if many entries must be looked at to find them.
         most: usize,
     },
-    /// Prints bytes to a stream. If its reader is slow, bytes beyond a bound are dropped.
+    /// Prints bytes to a stream, within [`APPENDS_HELD`]. If its reader is slow, bytes beyond a bound are dropped.
     Print {
         /// The stream.
         stream: Stream,

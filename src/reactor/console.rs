@@ -19,10 +19,12 @@ use rustix::net::SendFlags;
 
 use super::errors::plain;
 use super::tokens::{SourceKind, token};
-use crate::machine::Stream;
+use crate::machine::{APPENDS_HELD, Stream, Time};
 
 /// The most bytes that wait for a stream.
 const MAX_WAITING: usize = 1024 * 1024;
+/// The bytes that are written at once. Fewer are held for as long as appends to files, because there may be more.
+const HELD_MAX: usize = 16 * 1024;
 /// The bytes that a pipe takes at least when it has room.
 const SURE_WRITE: usize = 4096;
 
@@ -106,6 +108,8 @@ struct Output {
     left_out: usize,
     /// The poll reports when the stream has room.
     registered: bool,
+    /// When what waits must be written.
+    due: Option<Time>,
 }
 
 impl Output {
@@ -117,6 +121,7 @@ impl Output {
             waiting: VecDeque::new(),
             left_out: 0,
             registered: false,
+            due: None,
         }
     }
 
@@ -210,9 +215,12 @@ impl Write for LogPipe {
     }
 }
 
-/// Queues bytes, which are written at the end of the turn.
-pub fn print(stream: Stream, bytes: &[u8], surely: bool) {
-    lock(shared(stream)).print(bytes, surely);
+/// Queues bytes. They are written at the end of this turn if they must `surely` be written, or else soon.
+pub fn print(now: Time, stream: Stream, bytes: &[u8], surely: bool) {
+    let mut output = lock(shared(stream));
+    output.print(bytes, surely);
+    let due = if surely || output.waiting.len() > HELD_MAX { now } else { now + APPENDS_HELD };
+    output.due = Some(output.due.map_or(due, |before| before.min(due)));
 }
 
 /// Waits until everything queued is written, or until the reader has taken nothing for `millis` milliseconds. Returns why
@@ -248,16 +256,24 @@ impl Console {
         Console { registry }
     }
 
-    /// Writes what is queued, and makes the poll report room while something is left. Costs little if nothing is queued.
-    pub fn flush(&self) {
+    /// Writes what is due, and makes the poll report room while something is left. Returns when more is due. Costs little if
+    /// nothing is queued.
+    pub fn flush(&self, now: Time) -> Option<Time> {
+        let mut next = None;
         for (index, stream) in [Stream::Out, Stream::Err].into_iter().enumerate() {
             let mut output = lock(shared(stream));
             if !output.registered && output.waiting.is_empty() {
                 continue;
             }
+            if let Some(due) = output.due.filter(|due| *due > now && !output.registered) {
+                next = Some(next.map_or(due, |next: Time| next.min(due)));
+                continue;
+            }
+            output.due = None;
             output.flush();
             self.ask_for_room(&mut output, token(SourceKind::Console, index));
         }
+        next
     }
 
     fn ask_for_room(&self, output: &mut Output, entry: Token) {

@@ -19,8 +19,8 @@ pub enum Due {
     Groups,
     /// Peers may have stopped to read.
     Stalled,
-    /// Held appends must be written.
-    Appends,
+    /// Held appends or prints must be written.
+    Held,
     /// The service manager may take more, or hear a new status.
     Notify,
     /// The service manager wants a sign of life.

@@ -18,7 +18,7 @@ impl Reactor {
         for effect in self.out.drain() {
             match &effect {
                 Effect::Append { .. } => {}
-                Effect::Send { .. } | Effect::Datagram { .. } => self.files.before_sends(),
+                Effect::Send { .. } | Effect::Datagram { .. } | Effect::Print { .. } => self.files.before_sends(),
                 _ => self.files.hold_nothing(),
             }
             match effect {
@@ -80,11 +80,11 @@ impl Reactor {
         if self.conns.some_wait() && self.timers.get(&Due::Stalled).is_none() {
             self.timers.set(Due::Stalled, now() + self.stalled_after);
         }
-        if let Some(due) = self.files.due().filter(|_| self.timers.get(&Due::Appends).is_none()) {
-            self.timers.set(Due::Appends, due);
-        }
         self.datagrams.flush();
-        self.console.flush();
+        let held = [self.console.flush(now()), self.files.due()].into_iter().flatten().min();
+        if let Some(due) = held.filter(|_| self.timers.get(&Due::Held).is_none()) {
+            self.timers.set(Due::Held, due);
+        }
         if console::has_ended() {
             self.pending.push_back(Pending::Input(Input::OutputEnded));
         }
@@ -121,7 +121,7 @@ impl Reactor {
     fn print_only(&mut self) {
         for effect in std::mem::take(&mut self.later) {
             if let Effect::Print { stream, bytes, surely } = effect {
-                console::print(stream, &bytes, surely);
+                console::print(now(), stream, &bytes, surely);
             }
         }
     }
@@ -203,7 +203,7 @@ impl Reactor {
                 }
             }
             Effect::Deafen { ear } => self.ears.close(ear),
-            Effect::Print { stream, bytes, surely } => console::print(stream, &bytes, surely),
+            Effect::Print { stream, bytes, surely } => console::print(now(), stream, &bytes, surely),
             // These were performed when they were taken in.
             Effect::Send { .. } | Effect::Close { .. } | Effect::Datagram { .. } => {}
             Effect::Exit { .. } | Effect::Halt { .. } | Effect::Status(_) => {}

@@ -142,7 +142,8 @@ impl Held {
     /// are if their time is over.
     pub fn put(&mut self, writes: Vec<Effect>, others: &[Effect], over: bool) -> Vec<Effect> {
         self.writes.extend(writes);
-        let sends = |effect: &Effect| matches!(effect, Effect::Send { .. } | Effect::Datagram { .. });
+        let sends =
+            |effect: &Effect| matches!(effect, Effect::Send { .. } | Effect::Datagram { .. } | Effect::Print { .. });
         let appends = |effect: &Effect| matches!(effect, Effect::Append { .. });
         if over || !others.iter().all(sends) || !self.writes.iter().all(appends) {
             self.later.append(&mut self.writes);
