@@ -42,7 +42,6 @@ use self::room::rendezvous::Process;
 use self::room::rooms::Rooms;
 pub use self::room::sync::{EVENTS_MAX, Limits, OUTPUT_MAX, RECORD_MAX};
 use self::run::admission::Admitted;
-use self::run::launch::Launch;
 pub use self::run::launch::Launcher;
 use self::run::pace::Pace;
 use self::run::reports::Batch;
@@ -181,7 +180,7 @@ impl Controller {
     /// Also starts its slaves with commands.
     pub fn launching(mut self, launcher: Option<Launcher>) -> Controller {
         if let (Some((_, run)), Some(launcher)) = (self.runs.first_mut(), launcher) {
-            run.launch = Launch::by(launcher);
+            run.launch_by(launcher);
         }
         self
     }
@@ -198,7 +197,7 @@ impl Controller {
             }
             return self.take_up_runs(now, out);
         };
-        self.draw = run.event_log.view.is_live().then_some(now);
+        self.draw = run.is_drawn().then_some(now);
         if let Some(address) = &self.listening {
             let slaves = text::list(&run.roster.names(|_| true));
             let text = match self.keeper.resumes() {
@@ -206,7 +205,7 @@ impl Controller {
                 // Members from outside need the id for --room.
                 false => format!("listening on {address}, run {}, waiting for {slaves}", run.id),
             };
-            run.event_log.view.line(&text, out);
+            run.show_line(&text, out);
         }
         match self.keeper.resumes() && self.keeper.keeps() {
             true => run.resume(now, self.keeper.life(), out),
@@ -502,7 +501,7 @@ impl Controller {
         self.begin_runs(now, out);
         self.rooms_deadline(now, out);
         for (nr, run) in self.runs.iter_mut() {
-            while let Some(timer) = run.timers.pop_due(now) {
+            while let Some(timer) = run.pop_due(now) {
                 match self.host.as_ref().filter(|_| timer == Timer::Wait && run.is_queued()) {
                     Some(host) => run.leave_queue(now, host.waits_for(nr), out),
                     None => run.deadline(now, timer, out),
@@ -518,18 +517,14 @@ impl Controller {
         if self.draw.is_some_and(|at| at <= now)
             && let Some(run) = self.runs.values_mut().next()
         {
-            self.draw = run.event_log.view.is_live().then_some(now + DRAW_EVERY);
-            run.event_log.view.flush(out);
-            if self.draw.is_some() {
-                let picture = self::run::progress::picture(run, now);
-                run.event_log.view.draw(&picture, out);
-            }
+            self.draw = run.is_drawn().then_some(now + DRAW_EVERY);
+            run.show(now, out);
         }
     }
 
     /// Shows lines soon that wait for more slaves to join them, also without a live picture.
     fn show_soon(&mut self, now: Time) {
-        let waits = || self.runs.values().next().is_some_and(|run| run.event_log.view.waits());
+        let waits = || self.runs.values().next().is_some_and(Run::has_more_to_show);
         if self.draw.is_none() && waits() {
             self.draw = Some(now + DRAW_EVERY);
         }
@@ -592,7 +587,7 @@ impl Machine for Controller {
     }
 
     fn next_deadline(&self) -> Option<Time> {
-        let runs = self.runs.values().flat_map(|run| [run.timers.next(), run.absent.look_due()]).flatten().min();
+        let runs = self.runs.values().filter_map(Run::next_deadline).min();
         let due = self.host.as_ref().and_then(Host::queue_due);
         let rooms = [
             self.rooms.next_deadline(),

@@ -13,6 +13,7 @@ pub mod failures;
 pub mod history;
 pub mod launch;
 pub mod launched;
+pub mod looks;
 pub mod never;
 pub mod outcome_files;
 pub mod pace;

@@ -8,9 +8,7 @@ use std::rc::Rc;
 
 use crate::controller::Controller;
 use crate::controller::room::meeting::Meeting;
-use crate::controller::room::rendezvous::Process;
 use crate::controller::run::prospects::Prospects;
-use crate::controller::run::run::Run;
 use crate::controller::run::runs::RunNr;
 use crate::machine::{Outbox, Time};
 
@@ -23,38 +21,22 @@ const NAMES_OF_A_LOOK: usize = 50_000;
 impl Controller {
     /// Tells the meetings of runs which slaves were lost in this turn.
     pub(in crate::controller) fn give_up_the_lost(&mut self, now: Time) {
-        let news = |run: &Run| run.absent.has_news();
-        let runs: Vec<RunNr> = self.runs.iter().filter(|(_, run)| news(run)).map(|(nr, _)| nr).collect();
+        let runs: Vec<RunNr> = self.runs.iter().filter(|(_, run)| run.has_lost_more()).map(|(nr, _)| nr).collect();
         for nr in runs {
             let Some(run) = self.runs.get_mut(nr) else { continue };
-            let news = run.absent.take_news();
-            if !run.is_running() {
-                continue;
-            }
-            run.absent.request_look(now);
-            let process = |ix| Some((run.roster.get(ix).process?, run.absent.reason(ix)?.clone()));
-            let lost: Vec<(Process, Rc<str>)> = news.into_iter().filter_map(process).collect();
             let room = run.room.name.clone();
-            for (process, why) in lost {
+            for (process, why) in run.take_lost(now) {
                 self.visit(now, &room, |room, visit| room.lose(process, &why, visit));
             }
             self.look_if_due(now, nr);
         }
     }
 
-    /// Ends the round at which a member has just arrived, if it waits for a slave that is lost. Only the first arrival of a
-    /// round is checked: when a slave is lost later, the members that wait learn of it then.
+    /// Ends the round at which a member has just arrived, if it waits for a slave that is lost.
     pub(in crate::controller) fn give_up_on(&mut self, now: Time, room: &Rc<str>, (kind, meeting): (Meeting, &str)) {
-        let Some(run) = self.runs.by_id(room).filter(|run| run.is_running()) else { return };
-        if run.absent.lost().is_empty() || run.room.meetings(kind).how_many_wait(meeting) != 1 {
-            return;
-        }
-        let why = |member: &Rc<str>| {
-            let host = member.split_once('#').map_or(&**member, |(host, _)| host);
-            let why = run.absent.reason(run.roster.find(host)?)?;
-            (!self.processes.client_of_host(now, room, host)).then(|| (member.clone(), why.clone()))
-        };
-        let Some((member, why)) = run.room.meetings(kind).first_missing(meeting, why) else { return };
+        let is_client = |host: &str| self.processes.client_of_host(now, room, host);
+        let lost = self.runs.by_id(room).and_then(|run| run.waits_for_lost((kind, meeting), is_client));
+        let Some((member, why)) = lost else { return };
         self.visit(now, room, |room, visit| {
             room.at(kind, visit, |meetings, turn| meetings.end_for_lost_host(meeting, &member, &why, turn));
         });
@@ -62,15 +44,14 @@ impl Controller {
 
     /// Requests a look at each run that goes on.
     pub(in crate::controller) fn request_looks(&mut self, now: Time) {
-        let running = self.runs.values_mut().filter(|run| run.is_running());
-        running.for_each(|run| run.absent.request_look(now));
+        self.runs.values_mut().for_each(|run| run.request_look(now));
     }
 
     /// Checks whether members wait in vain, and whether nothing happens any more, in each run for which that is due. Begins
     /// with the run that has waited longest, and stops when the work of a turn is done.
     pub(in crate::controller) fn look_at_waits(&mut self, now: Time, out: &mut Outbox) {
         let mut due: Vec<(Time, RunNr)> =
-            self.runs.iter().filter_map(|(nr, run)| Some((run.absent.look_due()?, nr))).collect();
+            self.runs.iter().filter_map(|(nr, run)| Some((run.look_due()?, nr))).collect();
         due.sort_unstable();
         let mut work = 0;
         for (_, nr) in due.into_iter().take_while(|(at, _)| *at <= now) {
@@ -85,13 +66,8 @@ impl Controller {
     /// Ends the rounds of a run that wait for members who cannot come, if a look is due. Returns how many entries and
     /// members it has compared.
     fn look_if_due(&mut self, now: Time, nr: RunNr) -> usize {
-        let Some(run) = self.runs.get_mut(nr).filter(|run| run.absent.look_due().is_some_and(|at| at <= now)) else {
-            return 0;
-        };
-        let from = run.absent.begin_look();
-        if !run.is_running() || run.room.is_still() {
-            return 0;
-        }
+        let Some(run) = self.runs.get_mut(nr) else { return 0 };
+        let Some(from) = run.begin_look(now) else { return 0 };
         let room = run.room.name.clone();
         let clients = self.processes.clients_of(now, &room);
         let Some(prospects) = self.runs.get(nr).and_then(|run| Prospects::of(run, &clients)) else { return 0 };
@@ -103,7 +79,7 @@ impl Controller {
         }
         let work = prospects.entries() + clients.len() + NAMES_OF_A_LOOK - left;
         if let Some(run) = self.runs.get_mut(nr) {
-            run.absent.end_look(now, work, stop);
+            run.end_look(now, work, stop);
         }
         work
     }

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use crate::controller::Controller;
-use crate::controller::run::failures::FailureKind;
 use crate::controller::run::run::Run;
 use crate::machine::{ChildId, ConfirmId, Exit, Input, Outbox, ReadId, SystemError, Time};
 
@@ -31,7 +30,7 @@ impl Controller {
     /// Returns the run that has a file in its results. A controller that is not permanent has one run at most.
     fn run_of_file(&mut self, path: &Path) -> Option<&mut Run> {
         let hosts = self.host.is_some();
-        self.runs.values_mut().find(|run| !hosts || path.starts_with(&run.results))
+        self.runs.values_mut().find(|run| !hosts || run.has_file(path))
     }
 
     /// Handles what was read: for an operator, or for a slave that fetches a resource.
@@ -45,12 +44,8 @@ impl Controller {
         if let Some(request) = self.host.as_mut().and_then(|host| host.archive.answers(read)) {
             return self.read_for_operator(request, &result, out);
         }
-        if let Some(run) = self.embedded_run().filter(|run| run.launch.reads(read)) {
-            return run.last_words(now, read, result, out);
-        }
-        let Some(run) = self.runs.values_mut().find(|run| run.resources.reads(read)) else { return };
-        if let Err(error) = run.resources.read(read, result, out) {
-            run.abort(now, FailureKind::Resource, error.to_string(), out);
+        if let Some(run) = self.runs.values_mut().find(|run| run.reads(read)) {
+            run.on_read(now, read, result, out);
         }
     }
 
@@ -70,17 +65,17 @@ impl Controller {
         }
     }
 
-    /// Handles an input of a run that ends with its controller: only such a run has a terminal and launches slaves.
+    /// Handles an input of a run that ends with its controller.
     pub(in crate::controller) fn of_embedded_run(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         let Some(run) = self.embedded_run() else { return };
         match input {
-            Input::Resized { columns, rows } => run.event_log.view.resize(columns, rows),
+            Input::Resized { columns, rows } => run.resize(columns, rows),
             Input::Swept { left } => run.swept(now, left, out),
             _ => {}
         }
     }
 
     fn embedded_run(&mut self) -> Option<&mut Run> {
-        self.runs.values_mut().next().filter(|run| run.hosted.is_none())
+        self.runs.values_mut().next().filter(|run| !run.is_hosted())
     }
 }

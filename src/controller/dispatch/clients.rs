@@ -47,7 +47,7 @@ impl Controller {
         let shares = |run: &&Run| !known && run.ledger.is(&ledger);
         if let Some(run) = self.runs.values().find(shares) {
             let full = |used| refusal(Code::Full, format!("{used}; no more clients may join"));
-            run.record.takes_clients(&run.id).map_err(full)?;
+            run.takes_clients().map_err(full)?;
         }
         let (process, replaced) = self.processes.connected(now, conn, &room, speaker, &join.incarnation, self.rejoin);
         if !known {

@@ -66,12 +66,12 @@ impl Controller {
             Ok(())
         })?;
         if let Some(run) = run.and_then(|nr| self.runs.get_mut(nr)) {
-            run.event_log.replayed(&mut out);
+            let has_begun = run.end_replay(&mut out);
             put_all(&mut out, time_line, &mut repaired);
-            if run.event_log.has_begun() {
+            if has_begun {
                 repaired = repaired.and_then(|()| time_line.end());
             }
-            run.event_log.rebuilt(repaired);
+            run.time_line_rebuilt(repaired);
         }
         self.keeper.goes_on_after(past.last());
         Ok(())

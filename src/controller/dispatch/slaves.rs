@@ -143,12 +143,12 @@ impl Controller {
             log::info!("run {}: {}: {}", run.id, state.in_words(), state.why);
             let since = self.wall_clock(now);
             let bytes = run.disk_use();
-            let submission = run.hosted.unwrap_or_default().submission;
+            let submission = run.submission().to_owned();
             let mut archived = Archived { state, submission, bytes, since, touched: since };
             let encoded = |archived: &Archived| serde_json::to_vec(archived).expect("plain fields always encode");
             archived.bytes += encoded(&archived).len() as u64;
             let json = encoded(&archived);
-            out.persist(run.results.join(OVER), text::harmless_json(json));
+            out.persist(run.file(OVER), text::harmless_json(json));
             if let Some(host) = &mut self.host {
                 host.remove(&format!("{}/{RESOURCES}", run.id), out);
                 host.archive.put(archived);

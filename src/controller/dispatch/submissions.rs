@@ -77,7 +77,7 @@ impl Controller {
         if injected(Fault::SubmissionRunsTwice) {
             return None;
         }
-        let hosted = |run: &Run| run.hosted.as_ref().is_some_and(|hosted| hosted.submission == submission);
+        let hosted = |run: &Run| run.is_hosted() && run.submission() == submission;
         let going = self.runs.iter().find(|(_, run)| hosted(run)).and_then(|(nr, _)| self.state_of(now, nr));
         going.or_else(|| self.host.as_ref()?.archive.of_submission(submission).cloned())
     }
@@ -93,7 +93,7 @@ impl Controller {
         if self.runs.len() >= RUNS_MAX || on_their_way >= SUBMISSIONS_MAX {
             return wrong("the queue of the controller is full: try again later");
         }
-        let sizes = self.runs.values().filter_map(|run| run.hosted.as_ref()).map(|hosted| hosted.size);
+        let sizes = self.runs.values().map(Run::size);
         if sizes.sum::<usize>() + submit.test.len() > TESTS_MAX || host.removals() > REMOVALS_MAX {
             return wrong("the tests in the queue of the controller take too much memory: try again later");
         }
@@ -283,7 +283,7 @@ impl Controller {
         if let Some(host) = &mut self.host {
             host.enters_queue(nr, &self.runs);
         }
-        let submission = self.runs.get(nr).and_then(|run| Some(run.hosted.as_ref()?.submission.clone()));
+        let submission = self.runs.get(nr).filter(|run| run.is_hosted()).map(|run| run.submission().to_owned());
         if let (Some(run), Some(submission)) = (self.state_of(now, nr), submission)
             && self.sessions.contains(conn)
         {
@@ -296,12 +296,12 @@ impl Controller {
     /// such a run.
     pub(in crate::controller) fn reject_unwritten(&mut self, path: &Path, error: &str, out: &mut Outbox) -> bool {
         let Some(host) = &mut self.host else { return false };
-        let is_in = |nr| self.runs.get(nr).is_some_and(|run| path.starts_with(&run.results));
+        let is_in = |nr| self.runs.get(nr).is_some_and(|run| run.has_file(path));
         let Some((conn, nr)) = host.unwritten.failed(is_in) else { return false };
         let Some(run) = self.runs.remove(nr) else { return false };
         self.rooms.forget(&run.room.name);
         host.remove(&run.id, out);
-        let submission = run.hosted.as_ref().map(|hosted| hosted.submission.clone()).unwrap_or_default();
+        let submission = run.submission().to_owned();
         let problems = vec![format!("the controller cannot write {}: {error}", path.display())];
         log::error!("run {} is not taken: cannot write {}: {error}", run.id, path.display());
         if self.sessions.contains(conn) {

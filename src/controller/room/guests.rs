@@ -15,14 +15,14 @@ pub fn may_enter(run: &Run, peer: &Peer, join: &Join<'_>, operates: bool) -> Res
         return Ok(());
     }
     let (is_invited, who) = match &join.member {
-        Some(member) => (is_invited(run, member), member.to_string()),
+        Some(member) => (run.invites(member), member.to_string()),
         None => {
             let names = peer.names().unwrap_or_default();
             let who = match names {
                 [] => "a client without a name".to_owned(),
                 names => names_in_words(names),
             };
-            (names.iter().any(|name| is_invited(run, name)), who)
+            (names.iter().any(|name| run.invites(name)), who)
         }
     };
     match is_invited {
@@ -37,12 +37,4 @@ pub fn may_notify(run: &Run, peer: &Peer, member: Option<&str>, operates: bool) 
         return Ok(());
     }
     Err(Stranger::Notifier { run: run.id.clone() })
-}
-
-/// Returns whether the test names this member or its host: as a slave, as the machine that serves as a slave, or as a
-/// guest.
-fn is_invited(run: &Run, member: &str) -> bool {
-    let host = member.split_once('#').map_or(member, |(host, _)| host);
-    let guests = &run.test.guests;
-    run.roster.find(host).is_some() || run.slots.of(host).is_some() || guests.contains(host) || guests.contains(member)
 }

@@ -14,6 +14,16 @@ use crate::wire::Verdict;
 const BUSY_MAX: usize = 10;
 
 impl Run {
+    /// Returns the next deadline.
+    pub fn next_deadline(&self) -> Option<Time> {
+        [self.timers.next(), self.look_due()].into_iter().flatten().min()
+    }
+
+    /// Removes and returns a timer that is due.
+    pub fn pop_due(&mut self, now: Time) -> Option<Timer> {
+        self.timers.pop_due(now)
+    }
+
     /// Handles a deadline of the run.
     pub fn deadline(&mut self, now: Time, timer: Timer, out: &mut Outbox) {
         match timer {

@@ -23,7 +23,7 @@ const FOR_THE_END: u64 = 8;
 /// Records events.
 pub struct EventLog {
     path: PathBuf,
-    pub view: View,
+    pub(super) view: View,
     start: Option<Time>,
     /// Events before the start. They are written later, because their times are relative to the start.
     held: Vec<(Time, Vec<u8>)>,

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use crate::controller::run::arrivals::{LOOK_EVERY, PATIENCE};
-use crate::controller::run::launch::{LastWords, SLAVE_LOG, log_of};
+use crate::controller::run::failures::FailureKind;
+use crate::controller::run::launch::{LastWords, Launch, Launcher, SLAVE_LOG, log_of};
 use crate::controller::run::roster::Stage;
 use crate::controller::run::run::{Phase, Run, Timer};
 use crate::machine::{Exit, Outbox, ReadId, SystemError, Time};
@@ -34,14 +35,26 @@ impl Run {
         }
     }
 
-    /// Handles a piece of a log.
-    pub(in crate::controller) fn last_words(
-        &mut self,
-        now: Time,
-        read: ReadId,
-        said: Result<&[u8], SystemError>,
-        out: &mut Outbox,
-    ) {
+    /// Also starts the slaves with commands.
+    pub fn launch_by(&mut self, launcher: Launcher) {
+        self.launch = Launch::by(launcher);
+    }
+
+    /// Returns whether it waits for this read.
+    pub fn reads(&self, read: ReadId) -> bool {
+        self.launch.reads(read) || self.resources.reads(read)
+    }
+
+    /// Handles what was read: a piece of a log, or of a resource.
+    pub fn on_read(&mut self, now: Time, read: ReadId, result: Result<&[u8], SystemError>, out: &mut Outbox) {
+        if self.launch.reads(read) {
+            self.last_words(now, read, result, out);
+        } else if let Err(error) = self.resources.read(read, result, out) {
+            self.abort(now, FailureKind::Resource, error.to_string(), out);
+        }
+    }
+
+    fn last_words(&mut self, now: Time, read: ReadId, said: Result<&[u8], SystemError>, out: &mut Outbox) {
         let Some(words) = self.launch.last_words(read, said, out) else { return };
         if self.is_over() {
             return;

@@ -1,14 +1,44 @@
-//! The state of a run for the live picture below its time line.
+//! What a person sees of a run: its lines, and a live picture below them.
 
 use crate::controller::run::roster::{self, RunSlave};
 use crate::controller::run::run::{self, Run};
-use crate::machine::Time;
+use crate::machine::{Outbox, Time};
 use crate::testfile::End;
 use crate::timeline::progress::{self, Phase, Progress, Slave, Stage, Trigger};
 use crate::timeline::view::{Picture, run_name};
 
-/// Returns the picture of the run at this instant.
-pub fn picture(run: &Run, now: Time) -> Picture {
+impl Run {
+    /// Returns whether a live picture is shown.
+    pub fn is_drawn(&self) -> bool {
+        self.event_log.view.is_live()
+    }
+
+    /// Returns whether lines wait for more slaves to join them.
+    pub fn has_more_to_show(&self) -> bool {
+        self.event_log.view.waits()
+    }
+
+    /// Shows a line of text.
+    pub fn show_line(&mut self, text: &str, out: &mut Outbox) {
+        self.event_log.view.line(text, out);
+    }
+
+    /// Shows the lines that wait, and the picture at this instant.
+    pub fn show(&mut self, now: Time, out: &mut Outbox) {
+        self.event_log.view.flush(out);
+        if self.is_drawn() {
+            let picture = picture(self, now);
+            self.event_log.view.draw(&picture, out);
+        }
+    }
+
+    /// Sets the new size of the terminal.
+    pub fn resize(&mut self, columns: u16, rows: u16) {
+        self.event_log.view.resize(columns, rows);
+    }
+}
+
+fn picture(run: &Run, now: Time) -> Picture {
     let mut progress = Progress::new(&run.test.name);
     progress.phase = match &run.phase {
         run::Phase::Queued => Phase::Queued,

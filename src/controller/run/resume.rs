@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::controller::ledger::{Fact, Past, Terms};
+use crate::controller::ledger::{Fact, FileError, Past, Terms};
 use crate::controller::run::launch;
 use crate::controller::run::roster::Stage;
 use crate::controller::run::run::{END_AT_ONCE_WITHIN, EVENTS, Phase, Run, Timer};
@@ -28,6 +28,17 @@ impl Run {
         let local = |terms: &Terms| terms.listen.is_none() || terms.launch.as_deref() == Some(launch::LOCAL);
         self.embedded = self.hosted.is_none() && past.header.run.as_ref().is_some_and(local);
         self.shipped.find(past.files(), &self.roster);
+    }
+
+    /// Ends a replay: the events that follow are new. Returns whether the run had started.
+    pub(in crate::controller) fn end_replay(&mut self, out: &mut Outbox) -> bool {
+        self.event_log.replayed(out);
+        self.event_log.has_begun()
+    }
+
+    /// Handles how the rebuilding of the time line has ended.
+    pub(in crate::controller) fn time_line_rebuilt(&mut self, done: Result<(), FileError>) {
+        self.event_log.rebuilt(done);
     }
 
     /// Replays notifies into the time line.

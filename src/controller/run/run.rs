@@ -2,7 +2,7 @@
 //! verdict. What must never happen: a verdict changes after a peer has received it.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::controller::run::failures::{FailureKind, Failures};
 use crate::controller::run::launch::Launch;
 use crate::controller::run::outcome_files::OutcomeFiles;
 use crate::controller::run::preparation::Preparation;
-use crate::controller::run::record::Record;
+use crate::controller::run::record::{Record, ShareUsed};
 use crate::controller::run::refusals::Refusals;
 use crate::controller::run::resources::Resources;
 use crate::controller::run::roster::{Roster, RunSlave, Stage};
@@ -116,27 +116,30 @@ pub struct Cause {
 
 /// One run.
 pub struct Run {
+    /// It never changes.
     pub id: String,
+    /// It never changes.
     pub test: Rc<Test>,
     pub roster: Roster,
     /// The places for machines that are selected by labels.
-    pub(in crate::controller) slots: Slots,
+    pub(super) slots: Slots,
     pub(super) addresses: Addresses,
     pub(super) entries: EntryIndex,
     pub(in crate::controller) preparation: Preparation,
     pub room: Room,
     /// The analysis of lost slaves, and whether the run has come to a standstill.
-    pub(in crate::controller) absent: Absent,
+    pub(super) absent: Absent,
     /// The triggers that have fired and that waiting clients have not received yet.
     fired: Vec<String>,
-    pub resources: Resources,
-    pub event_log: EventLog,
+    pub(super) resources: Resources,
+    pub(super) event_log: EventLog,
     pub(super) phase: Phase,
-    pub timers: Timers<Timer>,
-    pub results: PathBuf,
-    pub(in crate::controller) launch: Launch,
+    pub(super) timers: Timers<Timer>,
+    pub(super) results: PathBuf,
+    pub(super) launch: Launch,
+    /// Where its facts are written: a room's own, or shared by all.
     pub(in crate::controller) ledger: Ledger,
-    pub(in crate::controller) record: Record,
+    pub(super) record: Record,
     pub(super) local: Option<Local>,
     pub(super) wait: Option<Duration>,
     /// How long a slave may be disconnected before it is lost.
@@ -147,7 +150,7 @@ pub struct Run {
     pub(super) shipped: Shipped,
     pub(super) refusals: Refusals,
     /// The state of a submission, if the controller is permanent.
-    pub hosted: Option<Hosted>,
+    pub(super) hosted: Option<Hosted>,
     /// The connections of slaves that are lost to the run, with the reasons. They are closed, and the slaves reconnect
     /// without a run.
     parting: Vec<(ConnId, String)>,
@@ -235,6 +238,45 @@ impl Run {
         }
         let member = file.split_once('/').and_then(|(slave, file)| Some((self.roster.find(slave)?, file)));
         member.and_then(|(ix, file)| self.roster.get(ix).files.get(file)).copied().unwrap_or(0)
+    }
+
+    /// Returns the name of the submission that began it, or "" if it ends with its controller.
+    pub fn submission(&self) -> &str {
+        self.hosted.as_ref().map_or("", |hosted| &hosted.submission)
+    }
+
+    /// Returns the length of the test that was submitted, in bytes.
+    pub fn size(&self) -> usize {
+        self.hosted.as_ref().map_or(0, |hosted| hosted.size)
+    }
+
+    /// Returns whether it was submitted. Any other run ends with its controller, has a terminal, and launches slaves.
+    pub fn is_hosted(&self) -> bool {
+        self.hosted.is_some()
+    }
+
+    /// Returns whether a file is one of its results.
+    pub fn has_file(&self, path: &Path) -> bool {
+        path.starts_with(&self.results)
+    }
+
+    /// Returns a file of its results.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.results.join(name)
+    }
+
+    /// Checks whether clients may cause more records.
+    pub fn takes_clients(&self) -> Result<(), ShareUsed> {
+        self.record.takes_clients(&self.id)
+    }
+
+    /// Returns whether the test names this member or its host: as a slave, as the machine that serves as a slave, or as a
+    /// guest.
+    pub fn invites(&self, member: &str) -> bool {
+        let host = member.split_once('#').map_or(member, |(host, _)| host);
+        let guests = &self.test.guests;
+        let serves = self.roster.find(host).is_some() || self.slots.of(host).is_some();
+        serves || guests.contains(host) || guests.contains(member)
     }
 
     /// Returns whether its files have grown since the last call.
