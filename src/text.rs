@@ -3,6 +3,7 @@
 pub mod ranges;
 pub mod tail;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 pub use crate::machine::{harmless, is_obeyed};
@@ -31,6 +32,14 @@ pub fn roughly(duration: Duration) -> String {
         seconds @ 120..7_200 => format!("{} min", seconds / 60),
         seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
         seconds => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// Returns the first `most` characters of a text, and `...` if there are more.
+pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}...", &text[..end]).into(),
+        None => text.into(),
     }
 }
 

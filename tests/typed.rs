@@ -289,3 +289,17 @@ fn times_may_have_a_space_before_their_units() {
     let wrong = ["status", "--controller", "127.0.0.1:1", "--timeout", "2 m"];
     place.arete(wrong).run().exits_with(2).complains(&["the unknown unit \"m\""]);
 }
+
+#[test]
+fn an_option_that_follows_another_is_not_its_value() {
+    let place = Place::new("no-value");
+    let there = ["--controller", "127.0.0.1:1"];
+    for (words, option) in [
+        (vec!["barrier", "b", "--as", "a", "--timeout"], "--timeout <TIME>"),
+        (vec!["barrier", "b", "--as", "a", "--count"], "--count <N>"),
+        (vec!["controller", "--lost-after"], "--lost-after <TIME>"),
+    ] {
+        let ended = place.arete(words.iter().copied().chain(there)).run().exits_with(2);
+        ended.complains(&[&format!("a value is required for '{option}' but none was supplied")]);
+    }
+}

@@ -148,8 +148,5 @@ const SHOWN_MAX: usize = 80;
 
 /// Returns a name in quotes, shortened, for a message.
 pub fn shown(name: &str) -> String {
-    match name.char_indices().nth(SHOWN_MAX) {
-        Some((end, _)) => format!("{:?}...", &name[..end]),
-        None => format!("{name:?}"),
-    }
+    format!("{:?}", text::cut(name, SHOWN_MAX))
 }

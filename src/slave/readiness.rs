@@ -14,7 +14,7 @@ use crate::slave::process::RunKey;
 use crate::slave::timer::Timer;
 use crate::slave::turn::Turn;
 use crate::slave::variables::Variables;
-use crate::text;
+use crate::text::{self, cut};
 use crate::wire::Entry;
 use crate::wire::readiness::ReadyCheck;
 
@@ -174,7 +174,7 @@ impl Readies {
             ReadyCheck::Port { port, host } => match variables.expand(host.as_deref().unwrap_or(LOCALHOST)) {
                 Ok(to) => {
                     let tried = match host {
-                        Some(_) => format!("port {port} of {}", shown(&to)),
+                        Some(_) => format!("port {port} of {}", cut(&to, SHOWN_MAX)),
                         None => format!("port {port}"),
                     };
                     self.probes.insert(turn.out.probe(target(&to, *port)), (key, tried));
@@ -279,7 +279,7 @@ impl Readies {
         else {
             return None;
         };
-        let command = shown(command);
+        let command = cut(command, SHOWN_MAX);
         let why = match exit {
             Ok(Exit::Code(0)) => return Some(key),
             Ok(Exit::Code(status)) => format!("\"{command}\" exits with status {status}"),
@@ -328,7 +328,9 @@ impl Readies {
         let ready = self.schedule[awaited.entry].readiness()?;
         let within = text::duration(Duration::from_micros(ready.within));
         let why = match (&awaited.stage, &ready.check) {
-            (Stage::Shell(_), ReadyCheck::Shell { command, .. }) => format!("\"{}\" has not exited", shown(command)),
+            (Stage::Shell(_), ReadyCheck::Shell { command, .. }) => {
+                format!("\"{}\" has not exited", cut(command, SHOWN_MAX))
+            }
             _ => awaited.why.clone(),
         };
         self.awaited.insert(key, Awaited { stage: Stage::TooLate, ..awaited });
@@ -385,8 +387,8 @@ impl Awaited {
 fn first_why(check: &ReadyCheck) -> String {
     match check {
         ReadyCheck::Port { port, .. } => format!("port {port} does not answer"),
-        ReadyCheck::Log(pattern) => format!("no line matches \"{}\"", shown(pattern)),
-        ReadyCheck::Shell { command, .. } => format!("\"{}\" has not exited", shown(command)),
+        ReadyCheck::Log(pattern) => format!("no line matches \"{}\"", cut(pattern, SHOWN_MAX)),
+        ReadyCheck::Shell { command, .. } => format!("\"{}\" has not exited", cut(command, SHOWN_MAX)),
         ReadyCheck::Notify => "it has not said so (arete ready, or READY=1)".to_owned(),
     }
 }
@@ -394,12 +396,4 @@ fn first_why(check: &ReadyCheck) -> String {
 /// Returns `HOST:PORT`, with an IPv6 address in brackets.
 fn target(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-}
-
-/// Returns the beginning of a command or a pattern.
-fn shown(text: &str) -> String {
-    match text.char_indices().nth(SHOWN_MAX) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
-    }
 }

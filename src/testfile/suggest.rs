@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::text;
+
 /// The most names that a message lists: enough for all keys of an entry.
 const LISTED_MAX: usize = 30;
 
@@ -105,10 +107,7 @@ fn did_you_mean(name: &str) -> String {
 
 /// Returns the name, cut if it is too long for a message.
 pub fn shown(name: &str) -> Cow<'_, str> {
-    match name.char_indices().nth(SHOWN_MAX) {
-        Some((end, _)) => format!("{}...", &name[..end]).into(),
-        None => name.into(),
-    }
+    text::cut(name, SHOWN_MAX)
 }
 
 /// Returns `"a", "b" and "c"`, cut if there are too many names for a message. `word` precedes the last name.

@@ -15,7 +15,7 @@ use arete::reactor::plain;
 use arete::testfile::json::{self, KeyValue, ValueKind};
 use arete::testfile::{Problems, suggest};
 use clap::builder::ArgAction;
-use clap::error::{ContextKind, ErrorKind as Complaint};
+use clap::error::{ContextKind, ContextValue, ErrorKind as Complaint};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
 
@@ -74,6 +74,12 @@ pub fn parse(given: &[OsString]) -> Result<Arguments, ConfigError> {
         return Ok(arguments);
     }
     let mut command = with_signs(Arguments::command());
+    if let Some(arg) = without_value(&command, given) {
+        let mut error = clap::Error::new(Complaint::InvalidValue).with_cmd(&command);
+        error.insert(ContextKind::InvalidArg, ContextValue::String(arg));
+        error.insert(ContextKind::InvalidValue, ContextValue::String(String::new()));
+        return Err(error.into());
+    }
     let matches = command.try_get_matches_from_mut(given)?;
     let Some((name, own)) = matches.subcommand() else { return Ok(Arguments::from_arg_matches(&matches)?) };
     if !FILES.iter().any(|(sub, _)| *sub == name) {
@@ -124,6 +130,23 @@ pub fn parse(given: &[OsString]) -> Result<Arguments, ConfigError> {
 fn parse_script_command(given: &[OsString]) -> Option<Arguments> {
     let command = with_signs(args::of_script_command(given.get(1)?.to_str()?)?);
     Arguments::from_arg_matches(&command.try_get_matches_from(given).ok()?).ok()
+}
+
+/// Returns an option of numbers that is followed by another option instead of its value.
+fn without_value(mut command: &Command, given: &[OsString]) -> Option<String> {
+    let words = given.iter().map(|word| word.to_str().unwrap_or_default()).take_while(|word| *word != "--");
+    let mut last: Option<&Arg> = None;
+    for word in words.skip(1).chain([""]) {
+        if let Some(arg) = last.filter(|_| word.starts_with("--")) {
+            let names = arg.get_value_names().unwrap_or_default();
+            return Some(format!("--{} <{}>", arg.get_long()?, names.first()?));
+        }
+        command = command.find_subcommand(word).unwrap_or(command);
+        let long = word.strip_prefix("--");
+        let is_it = |arg: &&Arg| arg.is_allow_hyphen_values_set() && arg.get_long() == long;
+        last = long.and_then(|_| command.get_arguments().find(is_it));
+    }
+    None
 }
 
 /// Lets the parsers of numbers, sizes and times see a value that begins with "-". Otherwise clap takes it for an option.

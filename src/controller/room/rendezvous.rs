@@ -246,7 +246,7 @@ impl Rendezvous {
         }
         if let Some((first, said)) = self.disagrees(name, &request) {
             let who = first.iter().map(|first| first.to_string()).chain([request.member.to_string()]).collect();
-            let reason = format!("the members disagree: {said}");
+            let reason = format!("the members disagree: {said}; all must name the same");
             let ending = Ending { kind: OutcomeKind::Disagreed, who, reason };
             return self.end_by(name, ending, Some(&request), turn);
         }

@@ -454,7 +454,7 @@ fn a_contender_does_not_influence_the_party_before_it_has_won() {
     assert!(hall.verdict(2, 2).starts_with("Refused b waits at"), "{}", hall.verdict(2, 2));
     hall.arrive(request(9, 1, "b"));
     hall.pass(CONTEND_WITHIN);
-    let verdict = "Disagreed the members disagree: a says [a, b, c], b says [a, b]";
+    let verdict = "Disagreed the members disagree: a says [a, b, c], b says [a, b]; all must name the same";
     assert_eq!((hall.verdict(1, 1).as_str(), hall.verdict(9, 1).as_str()), (verdict, verdict));
     assert!(hall.verdict(2, 1).starts_with("Refused another process has taken"), "{}", hall.verdict(2, 1));
 }
@@ -479,7 +479,10 @@ fn a_disagreement_names_the_members_and_their_parties() {
     hall.arrive(ArrivalRequest { party: members("c a b"), ..request(3, 1, "c") });
     hall.arrive(request(2, 1, "b"));
     for process in [1, 2, 3] {
-        assert_eq!(hall.verdict(process, 1), "Disagreed the members disagree: a says [a, b, c], b says [a, b]");
+        assert_eq!(
+            hall.verdict(process, 1),
+            "Disagreed the members disagree: a says [a, b, c], b says [a, b]; all must name the same"
+        );
     }
     assert_eq!(hall.outcomes[&(1, 1)][0].who, ["a", "b"]);
     hall.arrive(ArrivalRequest { party: Some(Party::Count(2)), ..request(1, 2, "a") });
@@ -548,7 +551,10 @@ fn a_declared_party_applies_if_no_member_names_one() {
     hall.arrive(ArrivalRequest { party: None, ..request(2, 2, "b") });
     assert_eq!(hall.verdict(1, 2), "Released");
     hall.arrive(ArrivalRequest { party: Some(Party::Count(2)), ..request(1, 3, "a") });
-    assert_eq!(hall.verdict(1, 3), "Disagreed the members disagree: the test file says [a, b], a says [any 2]");
+    assert_eq!(
+        hall.verdict(1, 3),
+        "Disagreed the members disagree: the test file says [a, b], a says [any 2]; all must name the same"
+    );
 }
 
 // 8: late is not lost: a controller that restarted empty learns arrivals again.
