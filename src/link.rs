@@ -123,7 +123,7 @@ fn hear<M: Linked + ?Sized>(machine: &mut M, now: Time, line: &[u8], out: &mut O
         FromController::Welcome(welcome) if !machine.link().up() => {
             if welcome.protocol == PROTOCOL {
                 let goes_on = machine.goes_on(&welcome);
-                machine.link().welcomed(now, goes_on);
+                machine.link().welcomed(now, goes_on, out);
                 machine.on_welcome(now, &welcome, out);
             } else {
                 let reason = format!("it speaks protocol {}, this is protocol {PROTOCOL}", welcome.protocol);
@@ -365,7 +365,7 @@ impl Link {
     }
 
     /// The greeting is accepted. Unless the controller `goes_on`, its clock may be another one.
-    fn welcomed(&mut self, now: Time, goes_on: bool) {
+    fn welcomed(&mut self, now: Time, goes_on: bool, out: &mut Outbox) {
         let State::Greeting(conn) = self.state else { return };
         self.state = State::Up(conn);
         self.since = Some(now);
@@ -377,8 +377,7 @@ impl Link {
         self.alive(now);
         match self.ping {
             Some(_) => self.timers.set(Timer::Ping, now + PING_EVERY),
-            // A command that only notifies has left by then.
-            None => self.timers.set(Timer::Ping, now + HOLD_MAX),
+            None => self.send_ping(now, out),
         }
     }
 

@@ -487,7 +487,7 @@ fn a_disagreement_names_the_members_and_their_parties() {
     assert_eq!(hall.outcomes[&(1, 1)][0].who, ["a", "b"]);
     hall.arrive(ArrivalRequest { party: Some(Party::Count(2)), ..request(1, 2, "a") });
     hall.arrive(request(2, 2, "b"));
-    assert!(hall.verdict(1, 2).ends_with("a says [any 2], b says [a, b]"), "{}", hall.verdict(1, 2));
+    assert!(hall.verdict(1, 2).contains("a says [any 2], b says [a, b]"), "{}", hall.verdict(1, 2));
 }
 
 #[test]
