@@ -380,7 +380,7 @@ fn a_mistyped_option_is_answered_with_the_right_one() {
     ] {
         wrong(&[&barrier, more].concat(), 2, says);
     }
-    wrong(&["barrier", &long, "--as", "a", "--controller", "c"], 2, &["barrier \"xxx", "...: a name has"]);
+    wrong(&["barrier", &long, "--as", "a", "--controller", "c"], 2, &["barrier \"xxx", "...\": a name has"]);
     for nowhere in ["", "127.0.0.1:99999", ":7373", "127.0.0.1:0"] {
         let says = ["--controller \"", "write HOST or HOST:PORT"];
         wrong(&["barrier", "up", "--as", "a", "--count", "1", "--controller", nowhere], 2, &says);

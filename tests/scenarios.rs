@@ -77,7 +77,7 @@ impl Lab {
     }
 
     fn events(&self) -> Vec<Value> {
-        let log = self.world.hosts[CONTROLLER].disk.get("/results/events.jsonl").unwrap_or_default();
+        let log = self.world.file_of(CONTROLLER, "/results/events.jsonl");
         let lines = log.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
         lines.map(|line| serde_json::from_slice(line).expect("the log is made of JSON lines")).collect()
     }

@@ -159,8 +159,8 @@ fn a_verdict_that_some_have_collected_is_kept_for_the_others() {
     let mut lab = Lab::started(&ROUNDS.replace("STEPS", steps));
     lab.wait_for(&[("event", "spawned"), ("slave", "s2")]);
     let released = |world: &World| {
-        let log = world.hosts[CONTROLLER].disk.get("/results/events.jsonl").unwrap_or_default();
-        String::from_utf8_lossy(log).contains("\"met\"")
+        let log = world.file_of(CONTROLLER, "/results/events.jsonl");
+        String::from_utf8_lossy(&log).contains("\"met\"")
     };
     assert!(lab.world.run_until(MINUTE, released));
     lab.world.partition(CONTROLLER, 3);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use arete::machine::{
@@ -466,13 +466,19 @@ impl World {
     /// The writes of a turn come before all its other effects, as far as they may not come later.
     fn perform(&mut self, life: Life, effects: Vec<Effect>) {
         let (writes, others): (Vec<Effect>, Vec<Effect>) = effects.into_iter().partition(is_write);
-        let over = self.rng.u8(0..4) == 0;
+        let over = self.rng.u8(0..4) == 0 || self.nodes[life.node].tears.is_some();
         let held = &mut self.nodes[life.node].held;
         let writes = held.put(writes, &others, over);
         if !held.is_empty() && !std::mem::replace(&mut held.ends, true) {
             self.schedule(self.now + APPENDS_HELD.as_micros() as u64, Event::HeldLongEnough(life));
         }
         self.perform_now(life, writes, others);
+    }
+
+    /// Returns a file of a node, with what the node has yet to append to it.
+    pub fn file_of(&self, id: usize, path: impl AsRef<Path>) -> Vec<u8> {
+        let there = self.hosts[self.nodes[id].host].disk.get(&path).unwrap_or_default();
+        [there, &self.nodes[id].held.later(path.as_ref())].concat()
     }
 
     /// Writes what a node has held.
