@@ -1,7 +1,8 @@
 //! The test file: a checked test, and all problems that a file can have.
 //!
-//! [`parse`] is pure: the caller reads the file, and describes each resource. It finds all problems of a file, not only
-//! the first, and each has a line and a column. `arete-test(5)` describes the file for people, and
+//! [`read_file`] is pure: the caller reads the file, and describes each resource. It finds all problems of a file, not only
+//! the first, and each has a line and a column. Authors write JSON or YAML; controllers get and keep JSON, so no peer can
+//! make them read YAML. `arete-test(5)` describes the file for people, and
 //! `share/arete-test.schema.json` for editors. Both change in the same commit as the tables of the parsers.
 //!
 //! This file owns the order in which the parts of a test are read. The bounds are in `bounds.rs`, and the rules of a key
@@ -27,8 +28,9 @@ mod slaves;
 pub mod suggest;
 mod test;
 pub mod time;
-pub mod warnings;
+mod warnings;
 mod words;
+mod yaml;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -80,26 +82,64 @@ const TEST_KEYS: [&str; 14] = [
     "slaves",
 ];
 
-/// Reads a test file with this text. `file` is its name in the problems; `ship` describes the resource at a path. Fails
-/// with all problems, in the order of the file.
+/// A test that its author has written, and what controllers and slaves must know of its file.
+#[derive(Debug)]
+pub struct Authored {
+    /// The test.
+    pub test: Test,
+    /// The same test as JSON: the text itself if it is JSON.
+    pub json: String,
+    /// Warnings, in the order of the file.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads a test file with this text, which is JSON if it begins with `{`, and otherwise YAML. `file` is its name in the
+/// problems; `ship` describes the resource at a path. Fails with all problems, in the order of the file.
+pub fn read_file<E: Display>(file: &str, text: &str, ship: &mut Ship<'_, E>) -> Result<Authored, Vec<Problem>> {
+    let text = without_mark(text);
+    let is_json = text.trim_start().starts_with('{');
+    let parse = if is_json { json::parse } else { yaml::parse };
+    let (test, root) = parse_with(file, text, parse, ship)?;
+    let json = if is_json { text.to_owned() } else { json::encode(&root) };
+    if json.len() > FILE_MAX {
+        let mut problems = Problems::new(text);
+        problems.add(0, format!("a test has at most {FILE_MAX} bytes of JSON, and this one has {}", json.len()));
+        return Err(problems.finish(file));
+    }
+    let warnings = warnings::of(file, text, &root, &test);
+    Ok(Authored { test, json, warnings })
+}
+
+/// Reads a test as controllers keep it, in JSON. Otherwise as [`read_file`].
 pub fn parse<E: Display>(file: &str, text: &str, ship: &mut Ship<'_, E>) -> Result<Test, Vec<Problem>> {
-    // Some editors put a mark at the beginning of a text, which is not part of it.
-    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    parse_with(file, without_mark(text), json::parse, ship).map(|(test, _)| test)
+}
+
+/// Some editors put a mark at the beginning of a text, which is not part of it.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
+}
+
+fn parse_with<E: Display>(
+    file: &str,
+    text: &str,
+    parse: fn(&str) -> Result<Value, json::SyntaxError>,
+    ship: &mut Ship<'_, E>,
+) -> Result<(Test, Value), Vec<Problem>> {
     let mut problems = Problems::new(text);
-    let test = if text.len() > FILE_MAX {
+    if text.len() > FILE_MAX {
         problems.add(0, format!("a test file has at most {FILE_MAX} bytes, this one has {}", text.len()));
-        None
-    } else {
-        match json::parse(text) {
-            Ok(value) => read(&value, ship, &mut problems),
-            Err(error) => {
-                problems.add(error.at, error.message);
-                None
-            }
+        return Err(problems.finish(file));
+    }
+    let found = match parse(text) {
+        Ok(value) => read(&value, ship, &mut problems).map(|test| (test, value)),
+        Err(error) => {
+            problems.add(error.at, error.message);
+            None
         }
     };
-    match test {
-        Some(test) if problems.is_empty() => Ok(test),
+    match found {
+        Some(found) if problems.is_empty() => Ok(found),
         _ => {
             debug_assert!(!problems.is_empty(), "a file that is not a test has a problem");
             Err(problems.finish(file))

@@ -11,6 +11,8 @@ mod bad_ready;
 mod bad_slaves;
 #[path = "common/expensive.rs"]
 mod expensive;
+#[path = "testfile/formats.rs"]
+mod formats;
 #[path = "testfile/pattern.rs"]
 mod pattern;
 #[path = "testfile/schema.rs"]

@@ -258,17 +258,9 @@ fn a_value_that_is_almost_json_is_sent_as_text_with_a_warning_that_names_the_pla
 }
 
 #[test]
-fn a_file_that_is_yaml_is_called_so_in_its_first_line() {
+fn a_configuration_that_is_yaml_is_called_so() {
     let place = Place::new("yaml");
-    for (text, line) in [
-        ("name: t\nend: {idle: true}\n", "1:1"),
-        ("# a comment\n\n$schema: x\n", "3:1"),
-        ("---\nname: t\n", "1:1"),
-        ("- name: t\n", "1:1"),
-    ] {
-        place.write("t.yaml", text);
-        let ended = place.arete(["check", "t.yaml"]).run().exits_with(2).complains(&["looks like YAML", "only JSON"]);
-        assert!(ended.stderr.starts_with(&format!("arete: t.yaml:{line}: ")), "{}", ended.stderr);
+    for text in ["name: t\nend: {idle: true}\n", "# a comment\n\n$schema: x\n", "---\nname: t\n", "- name: t\n"] {
         place.write("slave.json", text);
         place.arete(["slave", "--config", "slave.json"]).run().exits_with(2).complains(&["looks like YAML"]);
     }

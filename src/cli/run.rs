@@ -56,7 +56,7 @@ fn run_here(options: &RunOptions) -> Result<u8, Error> {
         Some(address) => options.security.at("--listen", address, Use::Listen)?,
         None => options.security.without_address("--listen or --controller").map(|()| None)?,
     };
-    let Loaded { test, text, shipped } = load::load(options.test_file()?)?;
+    let Loaded { test, json, shipped } = load::load(options.test_file()?)?;
     let launch = options.launch.as_ref();
     let launch = launch.map(|value| Launch::read(value, listen_option, &options.security)).transpose()?;
     let starts_slaves = launch.as_ref().map_or(listen_option.is_none(), |launch| *launch == Launch::Local);
@@ -79,12 +79,12 @@ fn run_here(options: &RunOptions) -> Result<u8, Error> {
     let stem = results_dir::stem(&test);
     let (results, _lock) = results_dir::make(options.results.clone(), &stem)?;
     let copy = results.join("test.json");
-    directory::write(&copy, &text).map_err(Error::cannot(format_args!("write {}", copy.display())))?;
+    directory::write(&copy, &json).map_err(Error::cannot(format_args!("write {}", copy.display())))?;
     let work = if starts_slaves { Some(WorkDir::make(options.keep)?) } else { None };
     let wall_offset = clock::wall_offset();
     let terms = Terms {
         id: run_id(&stem),
-        test: text,
+        test: json,
         shipped,
         // Slaves that commands start must find this controller again after a restart.
         listen: (listen_option.is_some() || launcher.is_some()).then(|| address.to_string()),

@@ -114,7 +114,7 @@ pub enum Resources<'a> {
 
 /// Checks the variables in `text`, which is the string in `value`. Returns whether all of them could be read.
 pub fn check_variables(value: &Value, text: &str, resources: Resources<'_>, context: &mut Context<'_, '_>) -> bool {
-    let mut inside = context.problems.inside(&value.span);
+    let mut inside = context.problems.inside(&value.span, text);
     let mut good = true;
     for segment in variables::segments(text) {
         let (at, variable) = match segment {

@@ -91,6 +91,48 @@ pub fn parse(text: &str) -> Result<Value, SyntaxError> {
     read(text).map_err(|error| yaml(text).unwrap_or(error))
 }
 
+/// Returns a value as JSON text, a line for each key and each item.
+pub fn encode(value: &Value) -> String {
+    let mut text = String::new();
+    write(value, 0, &mut text);
+    text.push('\n');
+    text
+}
+
+fn write(value: &Value, depth: usize, text: &mut String) {
+    let string = |string: &str| serde_json::to_string(string).expect("a string always encodes");
+    let line = |text: &mut String, depth: usize| {
+        text.push('\n');
+        text.extend(std::iter::repeat_n(' ', depth));
+    };
+    match &value.kind {
+        ValueKind::Null => text.push_str("null"),
+        ValueKind::Bool(bool) => text.push_str(if *bool { "true" } else { "false" }),
+        ValueKind::Number(number) => text.push_str(&number.to_string()),
+        ValueKind::String(it) => text.push_str(&string(it)),
+        ValueKind::List(items) => {
+            text.push('[');
+            for (nr, item) in items.iter().enumerate() {
+                text.push_str(if nr > 0 { "," } else { "" });
+                line(text, depth + 1);
+                write(item, depth + 1, text);
+            }
+            text.push(']');
+        }
+        ValueKind::Object(keys) => {
+            text.push('{');
+            for (nr, KeyValue { key, value, .. }) in keys.iter().enumerate() {
+                text.push_str(if nr > 0 { "," } else { "" });
+                line(text, depth + 1);
+                text.push_str(&string(key));
+                text.push_str(": ");
+                write(value, depth + 1, text);
+            }
+            text.push('}');
+        }
+    }
+}
+
 /// Returns the error of a text that is YAML. The place at which it stops being JSON would not help its author.
 fn yaml(text: &str) -> Option<SyntaxError> {
     let begins = |line: &str| line.len() - line.trim_start().len();
@@ -142,16 +184,37 @@ pub struct Inside<'a> {
     at: usize,
     /// The bytes of the string that were read.
     decoded: usize,
+    /// The string itself, if it is written in another way than JSON writes strings.
+    other: Option<&'a str>,
 }
 
 impl<'a> Inside<'a> {
-    /// Returns the finder for the string at `span` of `text`.
-    pub fn new(text: &'a str, span: &Range<usize>) -> Inside<'a> {
-        Inside { raw: &text[span.start + 1..span.end - 1], start: span.start + 1, at: 0, decoded: 0 }
+    /// Returns the finder for `string`, which is at `span` of `text`.
+    pub fn new(text: &'a str, span: &Range<usize>, string: &'a str) -> Inside<'a> {
+        let written = &text[span.clone()];
+        let quoted = written.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        match quoted.filter(|raw| !raw.contains(['\n', '\r']) && !["\\x", "\\U"].iter().any(|it| raw.contains(it))) {
+            Some(raw) => Inside { raw, start: span.start + 1, at: 0, decoded: 0, other: None },
+            None => Inside { raw: written, start: span.start, at: 0, decoded: 0, other: Some(string) },
+        }
     }
 
-    /// Returns the byte of the text for the byte `offset` of the string. It must not be lower than in the last call.
+    /// Returns the byte of the text for the byte `offset` of the string, in YAML nearly. It must not be lower than in the
+    /// last call.
     pub fn place(&mut self, offset: usize) -> usize {
+        if let Some(string) = self.other {
+            let rest = string.get(offset..).unwrap_or_default();
+            // What follows up to the end of the line is written as it is, except in quotes with escapes.
+            let line = rest.split(['\n', ' ', '\'', '"']).next().unwrap_or_default();
+            // An equal text before it is the one of the last call.
+            let first = self.raw[self.at..].chars().next().map_or(0, char::len_utf8);
+            let from = if offset > self.decoded { self.at + first } else { self.at };
+            match self.raw[from..].find(line).filter(|_| !line.is_empty()) {
+                Some(found) => (self.at, self.decoded) = (from + found, offset),
+                None => self.other = Some(""),
+            }
+            return self.start + self.at;
+        }
         while self.decoded < offset && self.at < self.raw.len() {
             let rest = &self.raw.as_bytes()[self.at..];
             let plain = memchr::memchr(b'\\', rest).unwrap_or(rest.len()).min(offset - self.decoded);
@@ -433,7 +496,7 @@ mod tests {
         let text = r#"  "a\"\u00e9\ud83d\ude00é@" "#;
         let span = parse(text).unwrap().span;
         let decoded = "a\"é😀é@".find('@').unwrap();
-        let mut inside = Inside::new(text, &span);
+        let mut inside = Inside::new(text, &span, "");
         assert_eq!([0, 1, 2].map(|offset| inside.place(offset)), [3, 4, 6]);
         assert_eq!(inside.place(decoded), text.find('@').unwrap());
         assert_eq!(inside.place(decoded), text.find('@').unwrap(), "asked again");

@@ -33,7 +33,7 @@ impl Patterns {
                 Some(Ok(())) => return Some(text.to_owned()),
                 Some(Err(error)) => {
                     if let PatternError::Syntax { at: Some(inner), .. } = error {
-                        at = problems.inside(&value.span).place(inner);
+                        at = problems.inside(&value.span, text).place(inner);
                     }
                     error.to_string().into()
                 }

@@ -100,9 +100,12 @@ impl<'a> Problems<'a> {
         if self.is_full() { None } else { self.guesses.slip(wrong, known) }
     }
 
-    /// Returns the finder of places in the string at `span`.
-    pub fn inside(&self, span: &Range<usize>) -> Inside<'a> {
-        Inside::new(self.text, span)
+    /// Returns the finder of places in `string`, which is at `span`.
+    pub fn inside<'b>(&self, span: &Range<usize>, string: &'b str) -> Inside<'b>
+    where
+        'a: 'b,
+    {
+        Inside::new(self.text, span, string)
     }
 
     /// Returns whether there is no problem.

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::json::{self, BYTE_ORDER_MARK, Value, ValueKind};
+use super::json::{KeyValue, Value, ValueKind};
 use super::lists::{List, Times, command_of};
 use super::problem::{Problem, Problems};
 use super::test::{End, Test};
@@ -31,12 +31,10 @@ struct EntryRef<'a> {
     nr: usize,
 }
 
-/// Returns all warnings about a test that was read from this text, in the order of the file.
-pub fn of(file: &str, text: &str, test: &Test) -> Vec<Problem> {
-    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
-    let Ok(root) = json::parse(text) else { return Vec::new() };
+/// Returns all warnings about a test that was read from `root`, the content of this text, in the order of the file.
+pub fn of(file: &str, text: &str, root: &Value, test: &Test) -> Vec<Problem> {
     let mut found = Problems::new(text);
-    let mut file_of = File::new(test, &root);
+    let mut file_of = File::new(test, root);
     file_of.triggers_that_cannot_fire(&mut found);
     file_of.schedules_of_no_slave(&mut found);
     let never_fires: BTreeSet<&str> =
@@ -118,7 +116,7 @@ impl<'a> File<'a> {
     fn unknown_triggers_of_commands(&self, place: &EntryRef<'_>, found: &mut Problems<'_>) {
         let Some(command) = get(place.object, "shell") else { return };
         let Some(text) = string(command) else { return };
-        let mut inside = found.inside(&command.span);
+        let mut inside = found.inside(&command.span, text);
         for named in words::named(text).into_iter().filter(|named| !self.test.triggers.contains_key(&named.trigger)) {
             let hint = found.hint(&named.trigger, self.test.triggers.keys().map(String::as_str));
             let message =
@@ -232,7 +230,7 @@ fn get<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
 }
 
 /// Returns the members of an object at a key of the file.
-fn members<'a>(root: &'a Value, key: &str) -> impl Iterator<Item = &'a json::KeyValue> {
+fn members<'a>(root: &'a Value, key: &str) -> impl Iterator<Item = &'a KeyValue> {
     let members = match get(root, key).map(|value| &value.kind) {
         Some(ValueKind::Object(members)) => members.as_slice(),
         _ => &[],
@@ -256,8 +254,7 @@ fn string(value: &Value) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::testfile::parse;
+    use crate::testfile::read_file;
 
     /// Returns the warnings about a test with these triggers, and these entries of one slave.
     fn warned(triggers: &str, entries: &str) -> Vec<String> {
@@ -270,8 +267,13 @@ mod tests {
             "{{\"name\": \"t\", {end}, \"triggers\": {triggers},\n\"schedules\": {{\"s\": [\n{entries}]}}, \
              \"slaves\": {{\"a\": [\"s\"]}}}}"
         );
-        let test = parse("t", &text, &mut |_| Err("no".to_owned())).unwrap_or_else(|problems| panic!("{problems:?}"));
-        of("t.json", &text, &test).iter().map(ToString::to_string).collect()
+        warnings(&text)
+    }
+
+    fn warnings(text: &str) -> Vec<String> {
+        let read = read_file("t.json", text, &mut |_| Err("no".to_owned()));
+        let read = read.unwrap_or_else(|problems| panic!("{problems:?}"));
+        read.warnings.iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -366,8 +368,6 @@ mod tests {
     fn a_schedule_of_no_slave_is_named() {
         let text = r#"{"name": "t", "end": {"duration": 1}, "slaves": {"a[1-2]": ["s"], "b": {"schedules": ["u"]}},
 "schedules": {"s": [], "u": [], "v": [{"name": "x", "at": 0, "shell": "true"}]}}"#;
-        let test = parse("t", text, &mut |_| Err(String::new())).expect("a test");
-        let warned: Vec<String> = of("t.json", text, &test).iter().map(ToString::to_string).collect();
-        assert_eq!(warned, ["t.json:2:33: no slave has the schedule \"v\": its entries never start"]);
+        assert_eq!(warnings(text), ["t.json:2:33: no slave has the schedule \"v\": its entries never start"]);
     }
 }

@@ -28,12 +28,10 @@ fn a_test_that_is_made_to_be_expensive_is_parsed_quickly() {
         let shipped = |file: &str| Shipped { path: file.into(), size: 1, sha256: "0".repeat(64), executable: false };
         let test = testfile::parse::<String>("t.json", &text, &mut |file| Ok(shipped(file)));
         let parsed = cost() - begun;
-        if let Ok(test) = &test {
-            testfile::warnings::of("t.json", &text, test);
-        }
-        let warned = cost() - begun - parsed;
-        println!("{what}: parsed in {parsed:?}, warnings in {warned:?}");
-        assert!(parsed < COST_MAX && warned < COST_MAX, "{what}: parsed in {parsed:?}, warnings in {warned:?}");
+        let _ = testfile::read_file::<String>("t.json", &text, &mut |file| Ok(shipped(file)));
+        let read = cost() - begun - parsed;
+        println!("{what}: parsed in {parsed:?}, with warnings in {read:?}");
+        assert!(parsed < COST_MAX && read < 2 * COST_MAX, "{what}: parsed in {parsed:?}, with warnings in {read:?}");
         let problems = test.as_ref().err().map_or(&[][..], Vec::as_slice);
         let first = problems.first().map(|problem| problem.message.chars().take(200).collect::<String>());
         assert_eq!(test.is_ok(), right, "{what}: {first:?}");

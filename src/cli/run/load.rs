@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use arete::testfile::{self, Problem, Shipped, Test};
+use arete::testfile::{self, Authored, Problem, Shipped, Test};
 use sha2::{Digest, Sha256};
 
 use crate::cli::error::{Error, complain};
@@ -20,10 +20,10 @@ const STDIN: &str = "-";
 /// The first bytes of a text that was saved as UTF-16.
 const UTF_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
-/// A test that was read: its text, and the files that it ships, by their names in it.
+/// A test that was read: its text as JSON, and the files that it ships, by their names in it.
 pub struct Loaded {
     pub test: Test,
-    pub text: String,
+    pub json: String,
     pub shipped: BTreeMap<String, Shipped>,
 }
 
@@ -32,27 +32,26 @@ pub fn load(path: &Path) -> Result<Loaded, Error> {
     let subject = subject(path);
     let bytes = read(path).map_err(|error| Error::usage(format!("{subject}: {error}")))?;
     if UTF_16.iter().any(|mark| bytes.starts_with(mark)) {
-        return Err(Error::usage(format!("{subject}: it is UTF-16: save it as UTF-8, which JSON requires")));
+        return Err(Error::usage(format!("{subject}: it is UTF-16: save it as UTF-8")));
     }
-    let text = String::from_utf8(bytes).map_err(|error| {
-        Error::usage(format!("{subject}: byte {} is not UTF-8, which JSON requires", error.utf8_error().valid_up_to()))
-    })?;
+    let text = String::from_utf8(bytes)
+        .map_err(|error| Error::usage(format!("{subject}: byte {} is not UTF-8", error.utf8_error().valid_up_to())))?;
     // If the test is on standard input, its files are relative to the current directory.
     let base = path.parent().unwrap_or(Path::new(""));
     let mut shipped = BTreeMap::new();
-    let test = testfile::parse(&subject, &text, &mut |file| {
+    let read = testfile::read_file(&subject, &text, &mut |file| {
         let found = ship(&base.join(file))?;
         shipped.insert(file.to_owned(), found.clone());
         Ok::<_, Unread>(found)
     });
-    let test = test.map_err(|problems| {
+    let Authored { test, json, warnings } = read.map_err(|problems| {
         let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
         Error::usage(lines.join("\n"))
     })?;
-    for Problem { file, line, column, message } in testfile::warnings::of(&subject, &text, &test) {
+    for Problem { file, line, column, message } in warnings {
         complain(format_args!("{file}:{line}:{column}: warning: {message}"));
     }
-    Ok(Loaded { test, text, shipped })
+    Ok(Loaded { test, json, shipped })
 }
 
 /// Returns the name of a test's file for messages.
