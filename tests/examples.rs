@@ -10,6 +10,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use arete::testfile::{self, Shipped};
 use common::{Place, repository};
 use serde_json::Value;
 
@@ -20,6 +21,8 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("ping", &["ping"]),
     ("download", &["python3", "curl"]),
     ("barrier", &[]),
+    ("first", &[]),
+    ("hello", &[]),
     ("relay", &[]),
 ];
 
@@ -57,16 +60,24 @@ fn examples() -> Vec<(String, String)> {
         let blocks = page.split(".Bd -literal").skip(1).filter_map(|block| block.split_once('\n'));
         texts.extend(blocks.map(|(_, block)| block.split("\n.Ed").next().unwrap().replace("\\e", "\\")));
     }
-    for file in files("examples").filter(|path| path.extension().is_some_and(|extension| extension == "json")) {
+    let is_test = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json" || extension == "yaml");
+    for file in files("examples").filter(is_test) {
         texts.push(fs::read_to_string(file).unwrap());
     }
     let readme = fs::read_to_string(repository().join("README.md")).unwrap();
     texts.extend(readme.split("\n\n").map(str::to_owned));
-    let test = |text: String| {
-        let value: Value = serde_json::from_str(&text).ok()?;
-        value.get("schedules").and(value["name"].as_str()).map(|name| (name.to_owned(), text))
+    let is_test = |text: &str| {
+        let json = serde_json::from_str(text).is_ok_and(|value: Value| value.get("schedules").is_some());
+        json || text.lines().any(|line| line.trim() == "schedules:")
     };
-    let mut found: Vec<_> = texts.into_iter().filter_map(test).collect();
+    let test = |text: String| {
+        let mut ship = |path: &str| {
+            Ok::<_, String>(Shipped { path: path.into(), size: 1, sha256: "0".repeat(64), executable: false })
+        };
+        let read = testfile::read_file("example", &text, &mut ship);
+        (read.unwrap_or_else(|problems| panic!("{problems:#?} in {text}")).test.name, text)
+    };
+    let mut found: Vec<_> = texts.into_iter().filter(|text| is_test(text)).map(test).collect();
     found.sort();
     found.dedup();
     found

@@ -258,6 +258,29 @@ fn a_value_that_is_almost_json_is_sent_as_text_with_a_warning_that_names_the_pla
 }
 
 #[test]
+fn a_test_in_yaml_runs_from_a_file_from_standard_input_and_at_a_controller() {
+    let place = Place::new("formats");
+    let yaml = "# one slave\nname: small\nend: {idle: true, limit: 20 s}\nschedules:\n  s:\n  - name: one\n    at: 0\n    \
+        shell: |\n      echo first\n      echo second\nslaves: {a: [s]}\n";
+    place.write("t.yaml", yaml);
+    place.arete(["run", "t.yaml", "--results", "r1"]).run().exits_with(0);
+    by_shell(&place, "run - --results r2", "<t.yaml").run().exits_with(0);
+    let (_controller, address) = controller(&place);
+    let slave = ["slave", "--controller", &address, "--name", "a", "--dir", "work"];
+    let _slave = place.arete(slave).deadline(Duration::from_secs(120)).start();
+    place.arete(["run", "t.yaml", "--controller", &address, "--results", "r3"]).run().exits_with(0);
+    for results in ["r1", "r2", "r3"] {
+        assert_eq!(place.read(format!("{results}/a/one.out")), "first\nsecond\n", "{results}");
+        let kept: serde_json::Value = serde_json::from_str(&place.read(format!("{results}/test.json"))).expect("JSON");
+        assert_eq!(kept["schedules"]["s"][0]["shell"], "echo first\necho second\n", "{results}");
+    }
+    place.write("wrong.yaml", yaml.replace("at: 0", "at: soon"));
+    place.arete(["check", "wrong.yaml"]).run().exits_with(2).complains(&["wrong.yaml:7:9: ", "soon"]);
+    place.write("wrong.yaml", yaml.replace("    at: 0", "\tat: 0"));
+    place.arete(["check", "wrong.yaml"]).run().exits_with(2).complains(&["wrong.yaml:6:11: ", "not with tabs"]);
+}
+
+#[test]
 fn a_configuration_that_is_yaml_is_called_so() {
     let place = Place::new("yaml");
     for text in ["name: t\nend: {idle: true}\n", "# a comment\n\n$schema: x\n", "---\nname: t\n", "- name: t\n"] {

@@ -9,8 +9,8 @@ use std::ops::Range;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError};
 
+use super::bounds::FILE_MAX;
 use super::json::{DEPTH_MAX, KeyValue, SyntaxError, VALUES_MAX, Value, ValueKind};
-use crate::testfile::FILE_MAX;
 
 /// The message for a merge key, which YAML 1.2 does not have.
 const MERGE: &str = "\"<<\" merges keys in YAML 1.1 only: write the keys here, or give the whole object by an alias";
@@ -92,12 +92,19 @@ impl<'a> Reader<'a> {
 
     fn scan_error(&self, wrong: &ScanError) -> SyntaxError {
         let at = self.byte(wrong.marker());
+        let info = wrong.info();
         let line = self.text[..at].rfind('\n').map_or(0, |end| end + 1);
-        let indentation = self.text[line..].bytes().take_while(|byte| byte.is_ascii_whitespace());
-        if indentation.into_iter().any(|byte| byte == b'\t') {
-            return error(at, "YAML is indented with blanks, and this line has a tab");
-        }
-        error(at, format!("this is not YAML: {}", wrong.info()))
+        let mut indentation = self.text[line..].bytes().take_while(|byte| byte.is_ascii_whitespace());
+        let next = if indentation.any(|byte| byte == b'\t') || info.contains("tab") {
+            ": indent with blanks, not with tabs"
+        } else if info.contains("mapping values are not allowed") {
+            ": a text with \": \" must be in quotes, and the keys of one object begin in one column"
+        } else if info.contains("unexpected character") {
+            ": a text that begins with this character must be in quotes"
+        } else {
+            ""
+        };
+        error(at, format!("this is not YAML: {info}{next}"))
     }
 
     fn take(&mut self, event: Event<'_>, span: Range<usize>) -> Result<(), SyntaxError> {
@@ -356,8 +363,10 @@ mod tests {
             ("? [a]\n: 1\n", 2, "a key is a word"),
             ("<<: {a: 1}\n", 0, "YAML 1.1 only"),
             ("a: &x [*x]\n", 7, "inside the value"),
-            ("a:\n\t- b\n", 4, "a tab"),
+            ("a:\n\t- b\n", 4, "not with tabs"),
             ("a: [1\nb: 2\n", 7, "this is not YAML"),
+            ("a: b: c\n", 4, "must be in quotes"),
+            ("a: @b\n", 3, "must be in quotes"),
         ] {
             let wrong = parse(text).expect_err(text);
             assert!(wrong.message.contains(part), "{text:?}: {}", wrong.message);

@@ -18,7 +18,7 @@ fn keyword(root: &Value, schema: &Map<String, Value>, key: &str, rule: &Value, v
     let here = |rule: &Value| allows(root, rule, value);
     let rules = || rule.as_array().unwrap().iter();
     match key {
-        "$schema" | "$defs" | "title" | "description" => true,
+        "$schema" | "$id" | "$defs" | "title" | "description" => true,
         "$ref" => {
             here(root.pointer(rule.as_str().unwrap().strip_prefix('#').unwrap()).expect("the reference has a target"))
         }
