@@ -92,7 +92,7 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
         Sub::Run(options) => run::run(*options, begun).map_err(|error| Error::Run(Box::new(error))),
         Sub::Slave(options) if options.configuration.check => preflight::slave(&options),
         Sub::Slave(options) => slave::run(options),
-        Sub::Check { files } => check::run(&files),
+        Sub::Check { files, params } => check::run(&files, &params),
         Sub::Poke { entry } => trigger::poke(entry),
         Sub::Ready => trigger::ready(),
         Sub::Notify(options) => trigger::notify(options, begun),

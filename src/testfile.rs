@@ -19,6 +19,7 @@ mod lists;
 mod meet;
 mod meetings;
 mod members;
+mod params;
 mod patterns;
 mod problem;
 pub mod range;
@@ -51,6 +52,7 @@ use draft::Draft;
 use fields::{KnownNames, Object};
 pub use json::{BYTE_ORDER_MARK, VALUES_MAX};
 use json::{KeyValue, Value};
+pub use params::{Given, PARAMS_BYTES_MAX, PARAMS_MAX, Params};
 use patterns::Patterns;
 pub use problem::{PROBLEMS_MAX, Problem, Problems};
 use size::Sizes;
@@ -65,9 +67,10 @@ const ON_FAIL: [(&str, OnFail); 2] = [("continue", OnFail::Continue), ("end", On
 const ON_LOST: [(&str, OnLost); 2] = [("fail", OnLost::Fail), ("continue", OnLost::Continue)];
 
 /// The keys of a test file.
-const TEST_KEYS: [&str; 14] = [
+const TEST_KEYS: [&str; 15] = [
     "$schema",
     "name",
+    "params",
     "end",
     "grace",
     "on_fail",
@@ -94,13 +97,24 @@ pub struct Authored {
 }
 
 /// Reads a test file with this text, which is JSON if it begins with `{`, and otherwise YAML. `file` is its name in the
-/// problems; `ship` describes the resource at a path. Fails with all problems, in the order of the file.
-pub fn read_file<E: Display>(file: &str, text: &str, ship: &mut Ship<'_, E>) -> Result<Authored, Vec<Problem>> {
+/// problems; `given` are values for its params; `ship` describes the resource at a path. Fails with all problems, in the
+/// order of the file.
+pub fn read_file<E: Display>(
+    file: &str,
+    text: &str,
+    given: &Given,
+    ship: &mut Ship<'_, E>,
+) -> Result<Authored, Vec<Problem>> {
     let text = without_mark(text);
     let is_json = text.trim_start().starts_with('{');
-    let parse = if is_json { json::parse } else { yaml::parse };
+    let mut has_params = false;
+    let parse = |problems: &mut Problems<'_>| {
+        let mut root = parse_any(text)?;
+        has_params = params::resolve(&mut root, given, problems);
+        Ok(root)
+    };
     let (test, root) = parse_with(file, text, parse, ship)?;
-    let json = if is_json { text.to_owned() } else { json::encode(&root) };
+    let json = if is_json && !has_params { text.to_owned() } else { json::encode(&root) };
     if json.len() > FILE_MAX {
         let mut problems = Problems::new(text);
         problems.add(0, format!("a test has at most {FILE_MAX} bytes of JSON, and this one has {}", json.len()));
@@ -110,9 +124,16 @@ pub fn read_file<E: Display>(file: &str, text: &str, ship: &mut Ship<'_, E>) -> 
     Ok(Authored { test, json, warnings })
 }
 
+/// Reads a text that is JSON if it begins with `{`, and otherwise YAML.
+pub fn parse_any(text: &str) -> Result<Value, json::SyntaxError> {
+    let text = without_mark(text);
+    if text.trim_start().starts_with('{') { json::parse(text) } else { yaml::parse(text) }
+}
+
 /// Reads a test as controllers keep it, in JSON. Otherwise as [`read_file`].
 pub fn parse<E: Display>(file: &str, text: &str, ship: &mut Ship<'_, E>) -> Result<Test, Vec<Problem>> {
-    parse_with(file, without_mark(text), json::parse, ship).map(|(test, _)| test)
+    let text = without_mark(text);
+    parse_with(file, text, |_| json::parse(text), ship).map(|(test, _)| test)
 }
 
 /// Some editors put a mark at the beginning of a text, which is not part of it.
@@ -123,7 +144,7 @@ fn without_mark(text: &str) -> &str {
 fn parse_with<E: Display>(
     file: &str,
     text: &str,
-    parse: fn(&str) -> Result<Value, json::SyntaxError>,
+    parse: impl FnOnce(&mut Problems<'_>) -> Result<Value, json::SyntaxError>,
     ship: &mut Ship<'_, E>,
 ) -> Result<(Test, Value), Vec<Problem>> {
     let mut problems = Problems::new(text);
@@ -131,7 +152,9 @@ fn parse_with<E: Display>(
         problems.add(0, format!("a test file has at most {FILE_MAX} bytes, this one has {}", text.len()));
         return Err(problems.finish(file));
     }
-    let found = match parse(text) {
+    let found = match parse(&mut problems) {
+        // Without its params, the rest would have problems that are none.
+        Ok(_) if !problems.is_empty() => None,
         Ok(value) => read(&value, ship, &mut problems).map(|test| (test, value)),
         Err(error) => {
             problems.add(error.at, error.message);
@@ -173,6 +196,7 @@ fn read<E: Display>(value: &Value, ship: &mut Ship<'_, E>, problems: &mut Proble
         patterns: Patterns::default(),
         variables: Cell::new(VARIABLES_MAX),
     };
+    let params = test.get("params").map(|value| params::read(value, problems)).unwrap_or_default();
     let triggers = head::triggers(triggers, problems);
     let resources = head::resources(resources, ship, problems);
     let end = test.require("end", problems).and_then(|value| head::end(value, &names.triggers, problems));
@@ -186,7 +210,7 @@ fn read<E: Display>(value: &Value, ship: &mut Ship<'_, E>, problems: &mut Proble
     let schedules = test.require("schedules", problems).map(|value| read_schedules(value, &names, problems));
     let slaves = test.require("slaves", problems).and_then(|value| {
         let members = fields::members(value, "\"slaves\"", problems)?;
-        let sizes = Sizes::new(name.unwrap_or_default(), meet.timeouts_size(), &triggers, &resources);
+        let sizes = Sizes::new(name.unwrap_or_default(), (meet.timeouts_size(), &params), &triggers, &resources);
         Some(slaves::read(members, value.span.start, schedules.as_deref()?, &sizes, problems))
     });
     let guests = test.get("guests").map_or(Some(BTreeSet::new()), |value| meet.groups.guests(value, problems));
@@ -194,7 +218,21 @@ fn read<E: Display>(value: &Value, ship: &mut Ship<'_, E>, problems: &mut Proble
     let (on_fail, on_lost, guests) = (on_fail?, on_lost?, guests?);
     let groups = meet.groups.into_resolved();
     let (barriers, syncs) = (meet.barriers.into_declared(), meet.syncs.into_declared());
-    Some(Test { name, end, grace, on_fail, on_lost, triggers, resources, barriers, syncs, groups, guests, slaves })
+    Some(Test {
+        name,
+        params,
+        end,
+        grace,
+        on_fail,
+        on_lost,
+        triggers,
+        resources,
+        barriers,
+        syncs,
+        groups,
+        guests,
+        slaves,
+    })
 }
 
 fn keys_of(members: &[KeyValue]) -> KnownNames<'_> {
@@ -275,6 +313,7 @@ fn strings_of<'a>(value: &'a serde_json::Value, strings: &mut Vec<&'a str>) {
 pub fn keys() -> Vec<(&'static str, Vec<&'static str>)> {
     vec![
         ("test", TEST_KEYS.to_vec()),
+        ("param", params::PARAM_KEYS.to_vec()),
         ("end", head::END_KEYS.to_vec()),
         ("resource", head::RESOURCE_KEYS.to_vec()),
         ("slave", slaves::SLAVE_KEYS.to_vec()),

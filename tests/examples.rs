@@ -74,7 +74,7 @@ fn examples() -> Vec<(String, String)> {
         let mut ship = |path: &str| {
             Ok::<_, String>(Shipped { path: path.into(), size: 1, sha256: "0".repeat(64), executable: false })
         };
-        let read = testfile::read_file("example", &text, &mut ship);
+        let read = testfile::read_file("example", &text, &Default::default(), &mut ship);
         (read.unwrap_or_else(|problems| panic!("{problems:#?} in {text}")).test.name, text)
     };
     let mut found: Vec<_> = texts.into_iter().filter(|text| is_test(text)).map(test).collect();

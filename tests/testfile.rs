@@ -13,6 +13,8 @@ mod bad_slaves;
 mod expensive;
 #[path = "testfile/formats.rs"]
 mod formats;
+#[path = "testfile/params.rs"]
+mod params;
 #[path = "testfile/pattern.rs"]
 mod pattern;
 #[path = "testfile/schema.rs"]
@@ -601,7 +603,7 @@ fn the_manual_has_every_key_and_every_bound() {
 fn the_tests_in_the_manual_are_right() {
     let manual = manual();
     let tests = manual.split(".Bd -literal\n").skip(1).map(|from| from.split(".Ed").next().unwrap());
-    let read = |text| testfile::read_file("test.yaml", text, &mut ship);
+    let read = |text| testfile::read_file("test.yaml", text, &Default::default(), &mut ship);
     let names: Vec<String> = tests.map(|text| read(text).expect("a test").test.name).collect();
     assert_eq!(names, ["hello", "torrent", "upload", "two-hosts", "ping", "download"]);
 }

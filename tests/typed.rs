@@ -281,6 +281,30 @@ fn a_test_in_yaml_runs_from_a_file_from_standard_input_and_at_a_controller() {
 }
 
 #[test]
+fn params_are_chosen_on_the_command_line_and_reach_commands_of_every_kind_of_run() {
+    let place = Place::new("params");
+    place.write(
+        "t.yaml",
+        "name: p\nparams: {n: 1, the-rate: {default: 10M, help: how fast}, to: {help: where}}\nend: {idle: true, limit: 20s}\n\
+         schedules:\n  s:\n  - {name: one, at: 0, shell: 'echo @{param.n} @{param.the-rate} \"$ARETE_PARAM_TO\" $ARETE_PARAM_THE_RATE'}\n\
+         slaves: {a: [s]}\n",
+    );
+    place.write("values.yaml", "n: 3\nto: nowhere\n");
+    place.arete(["run", "t.yaml"]).run().exits_with(2).complains(&["t.yaml:2:", "(where)", "-p to=VALUE"]);
+    place.arete(["check", "t.yaml", "-p", "to=x", "-p", "m=1"]).run().exits_with(2).complains(&["no param \"m\""]);
+    place.arete(["check", "t.yaml", "-p", "nothing.json"]).run().exits_with(2).complains(&["write NAME=VALUE"]);
+    place.arete(["run", "t.yaml", "-p", "to=a b", "--results", "r1"]).run().exits_with(0);
+    assert_eq!(place.read("r1/a/one.out"), "1 10M a b 10M\n");
+    let (_controller, address) = controller(&place);
+    let slave = ["slave", "--controller", &address, "--name", "a", "--dir", "work"];
+    let _slave = place.arete(slave).deadline(Duration::from_secs(120)).start();
+    let run =
+        ["run", "t.yaml", "--param", "values.yaml", "-p", "the-rate=9", "--controller", &address, "--results", "r2"];
+    place.arete(run).run().exits_with(0);
+    assert_eq!(place.read("r2/a/one.out"), "3 9 nowhere 9\n");
+}
+
+#[test]
 fn a_configuration_that_is_yaml_is_called_so() {
     let place = Place::new("yaml");
     for text in ["name: t\nend: {idle: true}\n", "# a comment\n\n$schema: x\n", "---\nname: t\n", "- name: t\n"] {

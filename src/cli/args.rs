@@ -10,6 +10,7 @@ use crate::cli::client::meet;
 use crate::cli::client::trigger::{At, NotifyOptions, TriggerSub, WaitOptions};
 use crate::cli::ring;
 use crate::cli::run::options::RunOptions;
+use crate::cli::run::params::ParamOptions;
 use crate::cli::run::remote;
 use crate::cli::service::options::{ControllerOptions, SlaveOptions};
 use crate::cli::tls::pki;
@@ -36,6 +37,8 @@ pub enum Sub {
         /// The test files; - is standard input
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
+        #[command(flatten)]
+        params: ParamOptions,
     },
     /// In a command of a slave: start its poke entries
     Poke {

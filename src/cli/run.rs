@@ -8,6 +8,7 @@ pub mod event_log;
 pub mod launch;
 pub mod load;
 pub mod options;
+pub mod params;
 pub mod remote;
 pub mod results_dir;
 pub mod resume;
@@ -56,7 +57,7 @@ fn run_here(options: &RunOptions) -> Result<u8, Error> {
         Some(address) => options.security.at("--listen", address, Use::Listen)?,
         None => options.security.without_address("--listen or --controller").map(|()| None)?,
     };
-    let Loaded { test, json, shipped } = load::load(options.test_file()?)?;
+    let Loaded { test, json, shipped } = load::load(options.test_file()?, &options.params.given()?)?;
     let launch = options.launch.as_ref();
     let launch = launch.map(|value| Launch::read(value, listen_option, &options.security)).transpose()?;
     let starts_slaves = launch.as_ref().map_or(listen_option.is_none(), |launch| *launch == Launch::Local);

@@ -25,9 +25,18 @@ pub(super) struct Assignment {
     pub(super) triggers: Vec<String>,
     /// The declared timeouts in microseconds, by the name of the barrier or the sync.
     pub(super) timeouts: BTreeMap<String, u64>,
+    /// The params of the test, as variables of the environment.
+    pub(super) params: Vec<(String, String)>,
     pub(super) addresses: BTreeMap<String, String>,
     pub(super) end_trigger: Option<String>,
     pub(super) grace: Duration,
+}
+
+/// Returns the variable of the environment that has a param: `ARETE_PARAM_` and its name in capitals, with `_` for every
+/// character that such a name cannot have.
+fn variable_of(name: &str) -> String {
+    let letter = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_uppercase() } else { '_' };
+    format!("ARETE_PARAM_{}", name.chars().map(letter).collect::<String>())
 }
 
 impl Assignment {
@@ -39,6 +48,7 @@ impl Assignment {
             resources: prepare.resources.clone(),
             triggers: prepare.triggers.clone(),
             timeouts: prepare.timeouts.clone(),
+            params: prepare.params.iter().map(|(name, value)| (variable_of(name), value.clone())).collect(),
             addresses: prepare.addresses.clone(),
             end_trigger: prepare.end_trigger.clone(),
             grace: Duration::from_micros(prepare.grace),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::draft::{Draft, Role};
+use super::params::Params;
 use crate::wire::Resource;
 
 /// The longest address as a value of `@{NAME.address}`, in bytes.
@@ -17,24 +18,26 @@ const AROUND: usize = 6;
 
 /// The sizes of everything that a slave gets in addition to its entries.
 pub struct Sizes<'a> {
-    /// The name of the test, all triggers and the timeouts, which every slave gets.
+    /// The name of the test, all triggers, the timeouts and the params, which every slave gets.
     always: usize,
     /// The size of each resource's description.
     resources: BTreeMap<&'a str, usize>,
 }
 
 impl<'a> Sizes<'a> {
-    /// Computes the sizes. `name` is the name of the test, `timeouts` the size of the declared timeouts.
+    /// Computes the sizes. `name` is the name of the test, `timeouts` the size of the declared timeouts, and
+    /// `params` are the values that all commands get.
     pub fn new(
         name: &str,
-        timeouts: usize,
+        (timeouts, params): (usize, &Params),
         triggers: &BTreeMap<String, u64>,
         resources: &'a BTreeMap<String, (PathBuf, Resource)>,
     ) -> Sizes<'a> {
         let triggers: usize = triggers.keys().map(|trigger| trigger.len() + AROUND).sum();
         let size = |resource| encoded(resource) + 1;
         let resources = resources.iter().map(|(name, (_, resource))| (name.as_str(), size(resource))).collect();
-        Sizes { always: name.len() + timeouts + triggers, resources }
+        let params: usize = params.iter().map(|(name, value)| name.len() + encoded(value) + AROUND).sum();
+        Sizes { always: name.len() + timeouts + params + triggers, resources }
     }
 
     /// Returns the bytes that a slave with these entries gets in addition to them, and the number of addresses in that.

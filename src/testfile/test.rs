@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::params::Params;
 use crate::machine::path_text;
 use crate::wire::rendezvous::Party;
 use crate::wire::{Entry, Resource};
@@ -18,6 +19,8 @@ use crate::wire::{Entry, Resource};
 pub struct Test {
     /// Its name.
     pub name: String,
+    /// The values of its params.
+    pub params: Params,
     /// How it ends.
     pub end: End,
     /// The time between SIGTERM and SIGKILL for what still runs at the end, and again for the `finally` entries after

@@ -271,7 +271,7 @@ mod tests {
     }
 
     fn warnings(text: &str) -> Vec<String> {
-        let read = read_file("t.json", text, &mut |_| Err("no".to_owned()));
+        let read = read_file("t.json", text, &Default::default(), &mut |_| Err("no".to_owned()));
         let read = read.unwrap_or_else(|problems| panic!("{problems:?}"));
         read.warnings.iter().map(ToString::to_string).collect()
     }

@@ -234,7 +234,7 @@ fn too_deep(at: usize) -> SyntaxError {
 }
 
 /// Returns what a word without quotes means. Fails if people or other programs could read another number in it.
-fn plain(text: &str) -> Result<ValueKind, String> {
+pub fn plain(text: &str) -> Result<ValueKind, String> {
     let number = |value: f64| serde_json::Number::from_f64(value).map(ValueKind::Number);
     Ok(match text {
         "" | "~" | "null" | "Null" | "NULL" => ValueKind::Null,

@@ -40,6 +40,9 @@ pub struct Prepare<'a> {
     /// The timeouts, in microseconds, that the test declares for barriers and syncs, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub timeouts: BTreeMap<String, u64>,
+    /// The values of the test's params, by name. Its commands have them in their environment.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, String>,
     /// The addresses of the slaves that these entries name in `@{NAME.address}`.
     #[serde(default)]
     pub addresses: BTreeMap<String, String>,

@@ -8,7 +8,7 @@ pub fn check(bytes: &[u8]) {
     check_with(text, |ship| testfile::parse("t.json", text, ship));
     // A file that does not begin with "{" is YAML. What is kept of it is the same test.
     check_with(text, |ship| {
-        let read = testfile::read_file("t.yaml", text, ship)?;
+        let read = testfile::read_file("t.yaml", text, &Default::default(), ship)?;
         let kept = testfile::parse("t.json", &read.json, ship).expect("a test that was read is a test");
         assert_eq!(format!("{kept:?}"), format!("{:?}", read.test));
         Ok(kept)

@@ -91,6 +91,7 @@ pub fn plan(rng: &mut Rng) -> Plan {
         entries: entries.into(),
     });
     let test = Test {
+        params: BTreeMap::from([("n".to_owned(), "1".to_owned())]),
         name: "generated".to_owned(),
         end: draft.end_of_test(),
         grace: draft.grace(),

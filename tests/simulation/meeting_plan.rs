@@ -526,6 +526,7 @@ impl Plan {
         };
         let slaves = entries.into_iter().enumerate();
         Rc::new(Test {
+            params: Default::default(),
             name: "meetings".to_owned(),
             end: End::Idle { limit: Duration::from_secs(200) },
             grace: Duration::from_millis(rng.u64(500..3_000)),

@@ -5,7 +5,7 @@ use arete::testfile::{self, Authored, Problem};
 use super::{EXAMPLES, example, good, ship};
 
 fn read(text: &str) -> Result<Authored, Vec<Problem>> {
-    testfile::read_file("t.yaml", text, &mut ship)
+    testfile::read_file("t.yaml", text, &Default::default(), &mut ship)
 }
 
 fn problems(text: &str) -> Vec<String> {

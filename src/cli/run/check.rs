@@ -6,13 +6,15 @@ use arete::exit_code;
 
 use crate::cli::error::{Error, complain};
 use crate::cli::run::load::{self, Loaded};
+use crate::cli::run::params::ParamOptions;
 use crate::cli::stdout;
 
 /// Checks each file. Prints its errors, or the numbers of its slaves and entries.
-pub fn run(files: &[PathBuf]) -> Result<u8, Error> {
+pub fn run(files: &[PathBuf], params: &ParamOptions) -> Result<u8, Error> {
+    let given = params.given()?;
     let mut code = exit_code::PASSED;
     for file in files {
-        match load::load(file) {
+        match load::load(file, &given) {
             Ok(Loaded { test, .. }) => {
                 let entries: usize = test.slaves.iter().map(|slave| slave.entries.len()).sum();
                 let (slaves, entries) = (count(test.slaves.len(), "slave"), count(entries, "entry"));

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use arete::testfile::{self, Authored, Problem, Shipped, Test};
+use arete::testfile::{self, Authored, Given, Problem, Shipped, Test};
 use sha2::{Digest, Sha256};
 
 use crate::cli::error::{Error, complain};
@@ -27,8 +27,8 @@ pub struct Loaded {
     pub shipped: BTreeMap<String, Shipped>,
 }
 
-/// Reads the test in `path`, and prints warnings about it. Fails with all errors in it, each on a line.
-pub fn load(path: &Path) -> Result<Loaded, Error> {
+/// Reads the test in `path` with these values for its params, and prints warnings about it. Fails with all errors in it, each on a line.
+pub fn load(path: &Path, given: &Given) -> Result<Loaded, Error> {
     let subject = subject(path);
     let bytes = read(path).map_err(|error| Error::usage(format!("{subject}: {error}")))?;
     if UTF_16.iter().any(|mark| bytes.starts_with(mark)) {
@@ -39,7 +39,7 @@ pub fn load(path: &Path) -> Result<Loaded, Error> {
     // If the test is on standard input, its files are relative to the current directory.
     let base = path.parent().unwrap_or(Path::new(""));
     let mut shipped = BTreeMap::new();
-    let read = testfile::read_file(&subject, &text, &mut |file| {
+    let read = testfile::read_file(&subject, &text, given, &mut |file| {
         let found = ship(&base.join(file))?;
         shipped.insert(file.to_owned(), found.clone());
         Ok::<_, Unread>(found)

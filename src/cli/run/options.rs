@@ -9,6 +9,7 @@ use clap::Args;
 
 use crate::cli::error::Error;
 use crate::cli::limits::LimitOptions;
+use crate::cli::run::params::ParamOptions;
 use crate::cli::tls::identity::Security;
 use crate::cli::values::time;
 
@@ -17,6 +18,8 @@ pub struct RunOptions {
     /// The test file; - is standard input
     #[arg(required_unless_present = "resume")]
     pub file: Option<PathBuf>,
+    #[command(flatten)]
+    pub params: ParamOptions,
     /// Continue the run in this results directory, whose controller was killed; if the run is over, print how it ended
     #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "wait", "results", "lost_after", "keep"])]
     #[arg(conflicts_with_all = ["value_max", "session_max", "memory_max", "connections_max", "output_max", "events_max", "record_max"])]

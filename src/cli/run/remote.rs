@@ -183,7 +183,7 @@ fn show(follow: bool) -> Show {
 pub fn run(controller: &str, options: &RunOptions, begun: Time) -> Result<u8, Error> {
     let (address, tls) = connection_to("--controller", controller, &options.security)?;
     let file = options.test_file()?;
-    let Loaded { test, json, shipped } = load::load(file)?;
+    let Loaded { test, json, shipped } = load::load(file, &options.params.given()?)?;
     let stem = results_dir::stem(&test);
     let submission = Submission {
         id: format!("{:016x}{:016x}", random(), random()),

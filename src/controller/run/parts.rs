@@ -103,6 +103,7 @@ impl Run {
             resources: self.used_by(entries),
             triggers: self.test.triggers.keys().cloned().collect(),
             timeouts: self.declared_timeouts(),
+            params: self.test.params.clone(),
             addresses,
             end_trigger,
             grace: self.test.grace.as_micros() as u64,

@@ -115,6 +115,7 @@ impl Run {
             ("ARETE_ENTRY".to_owned(), self.part.entries[index].name.clone()),
             ("ARETE_ENTRY_NR".to_owned(), nr.to_string()),
         ];
+        variables.extend(self.part.params.iter().cloned());
         let values = self.variables();
         for (name, value) in &shell.env {
             variables.push((name.clone(), values.expand(value)?));
