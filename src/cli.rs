@@ -46,7 +46,7 @@ use client::{meet, trigger};
 use error::Error;
 pub use error::complain;
 use log_limit::Limited;
-use run::{check, remote};
+use run::{check, init, remote};
 use service::{config, controller, preflight, slave};
 use tls::pki;
 
@@ -92,6 +92,7 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
         Sub::Run(options) => run::run(*options, begun).map_err(|error| Error::Run(Box::new(error))),
         Sub::Slave(options) if options.configuration.check => preflight::slave(&options),
         Sub::Slave(options) => slave::run(options),
+        Sub::Init { name } => init::run(&name),
         Sub::Check { files, params } => check::run(&files, &params),
         Sub::Poke { entry } => trigger::poke(entry),
         Sub::Ready => trigger::ready(),

@@ -305,6 +305,20 @@ fn params_are_chosen_on_the_command_line_and_reach_commands_of_every_kind_of_run
 }
 
 #[test]
+fn the_test_that_init_writes_runs_as_it_is() {
+    let place = Place::new("init");
+    let ended = place.arete(["init"]).run().exits_with(0);
+    assert_eq!(ended.stdout, "first.yaml is written: run it with \"arete run first.yaml\"\n");
+    assert_eq!(place.arete(["check", "first.yaml"]).run().exits_with(0).stderr, "", "it has no warning");
+    place.arete(["run", "first.yaml", "-p", "clients=3", "--results", "results"]).run().exits_with(0);
+    assert!(place.read("results/client3/greet.out").starts_with("client3 greets the server at "));
+    place.arete(["init"]).run().exits_with(2).complains(&["first.yaml exists", "arete init NAME"]);
+    place.arete(["init", "other"]).run().exits_with(0);
+    assert!(place.read("other.yaml").contains("\nname: other\n"));
+    place.arete(["init", "../x"]).run().exits_with(2).complains(&["a test", "letters"]);
+}
+
+#[test]
 fn a_configuration_that_is_yaml_is_called_so() {
     let place = Place::new("yaml");
     for text in ["name: t\nend: {idle: true}\n", "# a comment\n\n$schema: x\n", "---\nname: t\n", "- name: t\n"] {

@@ -32,6 +32,12 @@ pub enum Sub {
     Run(Box<RunOptions>),
     /// Take part in the runs of a controller
     Slave(SlaveOptions),
+    /// Write a test to start from
+    Init {
+        /// The name of the test, which is written to NAME.yaml
+        #[arg(default_value = "first", value_name = "NAME")]
+        name: String,
+    },
     /// Report all errors in test files
     Check {
         /// The test files; - is standard input

@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod event_log;
+pub mod init;
 pub mod launch;
 pub mod load;
 pub mod options;
