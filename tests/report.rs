@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Ended, Place};
+use common::{Ended, Needed, Place, missing, python, skip};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -181,4 +181,57 @@ fn a_warning_names_its_place_and_refuses_nothing() {
     assert!(ended.stdout.contains("t.json: ok, "), "{}", ended.stdout);
     let run = place.arete(["run", "t.json", "--results", "results"]).run();
     assert!(run.stderr.starts_with(wanted[0]), "{}", run.stderr);
+}
+
+/// Reads a JUnit file with a library: each case as `CLASS NAME STATUS MESSAGE: TEXT`, and the counts of the suite.
+const JUNIT: &str = r#"
+import sys, xml.etree.ElementTree as tree
+root = tree.parse(sys.argv[1]).getroot()
+assert root.tag == "testsuites", root.tag
+suite, = root
+print(suite.get("name"), suite.get("tests"), suite.get("failures"), suite.get("errors"), suite.get("skipped"))
+print(*(f"{p.get('name')}={p.get('value')}" for p in suite.find("properties") if p.get("name") != "run"), sep="; ")
+for case in suite.iter("testcase"):
+    assert float(case.get("time")) >= 0
+    marks = [f"{mark.tag} {mark.get('message')}: {(mark.text or '').strip()}" for mark in case]
+    print(case.get("classname"), case.get("name"), *(marks or ["passed"]))
+"#;
+
+#[test]
+fn a_ci_server_reads_the_outcome_of_each_entry() {
+    if let Some(why) = missing(&["python3"]) {
+        return skip("a JUnit file read by Python", &why, Needed::InCi);
+    }
+    let place = Place::new("junit");
+    place.write("read.py", JUNIT);
+    let read = |file: &str| {
+        let mut command = python();
+        command.args(["read.py", file]);
+        place.program(command).run().exits_with(0).stdout
+    };
+    let test = json!({
+        "name": "ci", "end": {"idle": true, "limit": 20},
+        "schedules": {"s": [
+            {"name": "good", "at": 0, "shell": "true"},
+            {"name": "bad", "at": 0, "shell": "printf 'a <b> & \\033[31mred]]>\\001\n' >&2; exit 3"},
+            {"name": "poked", "poke": true, "shell": "true"},
+            {"name": "poke", "at": 0, "shell": "arete poke poked; arete poke poked"},
+            {"name": "after", "after": {"entry": "bad", "exit": 0}, "shell": "true"},
+        ]},
+        "slaves": {"a": ["s"]},
+    });
+    run(&place, &test, 1, &["--junit", "ci.xml"]);
+    let lines = read("ci.xml");
+    let failed = "ci.a bad failure exit status 3, expected 0: a <b> & red]]>?";
+    for line in
+        ["ci 6 2 0 0", failed, "ci.a good passed", "ci.a poke passed", "ci.a poked #1 passed", "ci.a poked #2 passed"]
+    {
+        assert!(lines.lines().any(|it| it == line), "{line:?} is missing: {lines}");
+    }
+    assert!(lines.contains("verdict=failed") && lines.contains("ci run failure "), "{lines}");
+    place.write("t.json", test.to_string().replace("exit 3", "exit 0"));
+    place.arete(["run", "t.json", "--results", "passed", "--junit", "ci.xml"]).run().exits_with(0);
+    assert!(read("ci.xml").contains("ci 7 0 0 0\n") && read("ci.xml").contains("ci run passed"), "{}", read("ci.xml"));
+    let nowhere = ["run", "t.json", "--results", "again", "--junit", "nowhere/ci.xml"];
+    place.arete(nowhere).run().exits_with(1).complains(&["cannot write nowhere/ci.xml", "no such file"]);
 }

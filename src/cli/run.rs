@@ -6,6 +6,7 @@
 pub mod check;
 pub mod event_log;
 pub mod init;
+pub mod junit;
 pub mod launch;
 pub mod load;
 pub mod options;
@@ -107,7 +108,8 @@ fn run_here(options: &RunOptions) -> Result<u8, Error> {
         test: Rc::<Test>::from(test),
     };
     let controller = Controller::new(config).limited(terms.limits).launching(launcher);
-    Ok(reactor.run(&mut controller.keeping(ledger::keep(&results, wall_offset, Some(terms)))))
+    let code = reactor.run(&mut controller.keeping(ledger::keep(&results, wall_offset, Some(terms))));
+    Ok(options.report(&results, code))
 }
 
 /// Returns the id of a run. It must be a valid name, so the name of the test in it may be shortened.

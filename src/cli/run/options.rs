@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use arete::controller::ledger::Terms;
-use arete::session;
+use arete::{exit_code, session};
 use clap::Args;
 
-use crate::cli::error::Error;
+use crate::cli::error::{Error, complain};
 use crate::cli::limits::LimitOptions;
+use crate::cli::run::junit;
 use crate::cli::run::params::ParamOptions;
 use crate::cli::tls::identity::Security;
 use crate::cli::values::time;
@@ -43,6 +44,9 @@ pub struct RunOptions {
     /// The directory for the results, new or empty [default: results/NAME-UTCTIME]
     #[arg(long, value_name = "DIR")]
     pub results: Option<PathBuf>,
+    /// Also write the outcome of each entry to this file, as JUnit XML
+    #[arg(long, value_name = "FILE", conflicts_with = "detach")]
+    pub junit: Option<PathBuf>,
     /// A slave without a connection for TIME is lost [default: 1min]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub lost_after: Option<Duration>,
@@ -65,6 +69,18 @@ impl RunOptions {
     /// Returns the test file. Fails if none is named.
     pub fn test_file(&self) -> Result<&Path, Error> {
         self.file.as_deref().ok_or_else(|| Error::usage("arete run: name a test file"))
+    }
+
+    /// Writes the file of `--junit` about the run in `results`, which has ended with this exit status. Returns the status,
+    /// which is no success any more if the file cannot be written.
+    pub fn report(&self, results: &Path, code: u8) -> u8 {
+        match self.junit.as_ref().map_or(Ok(()), |file| junit::write(results, file)) {
+            Ok(()) => code,
+            Err(error) => {
+                complain(&error);
+                if code == exit_code::PASSED { error.code() } else { code }
+            }
+        }
     }
 
     /// Returns the options that `--resume` needs.

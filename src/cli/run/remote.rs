@@ -208,6 +208,7 @@ pub fn run(controller: &str, options: &RunOptions, begun: Time) -> Result<u8, Er
     let (directory, _lock) = results_dir::make(options.results.clone(), &stem)?;
     let task = Task::Run { submission: Box::new(submission), results: Some(directory.clone()) };
     let (code, _) = controller.ask(task, show(options.follow))?;
+    let code = options.report(&directory, code);
     results_dir::drop_if_empty(&directory);
     Ok(code)
 }

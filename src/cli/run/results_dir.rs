@@ -13,6 +13,9 @@ use arete::testfile::Test;
 use crate::cli::error::{Error, FromIo, complain};
 use crate::cli::{directory, lock};
 
+/// The outcome of a run in its results. It is written after the ledger is complete.
+pub const SUMMARY: &str = "summary.json";
+
 /// The default directory for all results.
 const DEFAULT: &str = "results";
 

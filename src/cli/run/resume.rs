@@ -18,6 +18,7 @@ use crate::cli::error::{Error, complain};
 use crate::cli::run::event_log::Repair;
 use crate::cli::run::launch::Launch;
 use crate::cli::run::options::RunOptions;
+use crate::cli::run::results_dir::SUMMARY;
 use crate::cli::service::slave;
 use crate::cli::tls::identity::{Security, Use};
 use crate::cli::work_dir::{WORK_DIR_MODE, is_work_dir_name};
@@ -25,9 +26,6 @@ use crate::cli::{clock, directory, drive, ledger, listen, lock, remove};
 
 /// The time that slaves of the killed controller have to exit, including the grace of their commands.
 const SLAVES_END_WITHIN: Duration = Duration::from_secs(60);
-
-/// A file that is written after the ledger is complete.
-const SUMMARY: &str = "summary.json";
 
 /// The interval at which the slaves are checked.
 const CHECK_EVERY: Duration = Duration::from_millis(50);
@@ -104,7 +102,8 @@ pub fn run(directory: PathBuf, options: &RunOptions) -> Result<u8, Error> {
         controller.limited(limits).launching(launcher).keeping(ledger::keep(&directory, wall_offset, Some(terms)));
     let mut controller = controller.resumed(&past, &mut Repair::of(directory.join(EVENTS))).map_err(Error::failed)?;
     drop(past);
-    Ok(reactor.run(&mut controller))
+    let code = reactor.run(&mut controller);
+    Ok(options.report(&directory, code))
 }
 
 /// Returns the commands for the slaves that have not connected yet.
