@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::command::Command;
+use super::faults::{Fault, injected};
 use super::ids::{ChildId, ConfirmId, ConnId, EarId, ProbeId, ReadId, SocketId};
 use super::peer::Address;
 use super::signal::Signal;
@@ -324,7 +325,8 @@ impl Outbox {
 
     /// Appends to a file before all effects since the mark.
     pub fn append_at(&mut self, mark: usize, path: PathBuf, bytes: Vec<u8>) {
-        self.effects.insert(mark, Effect::Append { path, bytes, soon: false });
+        let soon = injected(Fault::FactsComeLater);
+        self.effects.insert(mark, Effect::Append { path, bytes, soon });
     }
 
     /// Pushes [`Effect::WriteAt`].

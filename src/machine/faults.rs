@@ -62,6 +62,8 @@ faults! {
     NotifyUnwritten,
     /// A controller does not record what a slave has reported.
     ReportUnwritten,
+    /// A controller writes what it has counted after it has told others.
+    FactsComeLater,
     /// A controller does not record how a round ended.
     RoundUnwritten,
     /// A controller does not record that a run has begun to end.
