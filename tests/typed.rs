@@ -295,6 +295,7 @@ fn params_are_chosen_on_the_command_line_and_reach_commands_of_every_kind_of_run
     place.arete(["check", "t.yaml", "-p", "nothing.json"]).run().exits_with(2).complains(&["write NAME=VALUE"]);
     place.arete(["run", "t.yaml", "-p", "to=a b", "--results", "r1"]).run().exits_with(0);
     assert_eq!(place.read("r1/a/one.out"), "1 10M a b 10M\n");
+    place.arete(["run", "--resume", "r1", "-p", "to=x"]).run().exits_with(2).complains(&["--param", "cannot be used"]);
     let (_controller, address) = controller(&place);
     let slave = ["slave", "--controller", &address, "--name", "a", "--dir", "work"];
     let _slave = place.arete(slave).deadline(Duration::from_secs(120)).start();

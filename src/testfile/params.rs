@@ -78,7 +78,7 @@ fn declared(value: &Value, given: &Given, problems: &mut Problems<'_>) -> BTreeM
             continue;
         }
         let chosen = match (given.get(key), default) {
-            (Some(given), default) => chosen(given, default.map(|default| &default.kind)),
+            (Some(given), default) => chosen(key, given, default.map(|default| &default.kind)),
             (None, Some(default)) => Ok(default.kind.clone()),
             (None, None) => {
                 let help = if help.is_empty() { String::new() } else { format!(" ({help})") };
@@ -102,8 +102,8 @@ fn declared(value: &Value, given: &Given, problems: &mut Problems<'_>) -> BTreeM
     values
 }
 
-/// Returns a given value as the kind that its default has, or as what it means in YAML.
-fn chosen(given: &str, default: Option<&ValueKind>) -> Result<ValueKind, String> {
+/// Returns the value given for a param as the kind that its default has, or as what it means in YAML.
+fn chosen(name: &str, given: &str, default: Option<&ValueKind>) -> Result<ValueKind, String> {
     let plain = yaml::plain(given);
     match (default, plain) {
         (Some(ValueKind::String(_)), _) => Ok(ValueKind::String(given.to_owned())),
@@ -111,7 +111,8 @@ fn chosen(given: &str, default: Option<&ValueKind>) -> Result<ValueKind, String>
         (Some(ValueKind::Bool(_)), Ok(ValueKind::Bool(bool))) => Ok(ValueKind::Bool(bool)),
         (None, Ok(kind)) if kind != ValueKind::Null => Ok(kind),
         (None, _) => Ok(ValueKind::String(given.to_owned())),
-        (Some(default), _) => Err(format!("this param is {}, and {given:?} was given", default.noun())),
+        (Some(ValueKind::Bool(_)), _) => Err(format!("the param {name:?} is true or false, and {given:?} was given")),
+        (Some(default), _) => Err(format!("the param {name:?} is {}, and {given:?} was given", default.noun())),
     }
 }
 

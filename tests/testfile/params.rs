@@ -50,8 +50,8 @@ fn wrong_params_are_told_once_with_what_to_give() {
             &[][..],
             "4:3: the param \"clients\" (how many) has no default: give it with -p clients=VALUE",
         ),
-        (TEST.to_owned(), &[("clients", "many")], "4:3: this param is a number, and \"many\" was given"),
-        (TEST.to_owned(), &[("verbose", "1")], "6:3: this param is false, and \"1\" was given"),
+        (TEST.to_owned(), &[("clients", "many")], "4:3: the param \"clients\" is a number, and \"many\" was given"),
+        (TEST.to_owned(), &[("verbose", "1")], "6:3: the param \"verbose\" is true or false, and \"1\" was given"),
         (TEST.to_owned(), &[("client", "1")], "3:1: the test has no param \"client\", did you mean \"clients\"?"),
         (
             with("-r @{param.rate}", "-r @{param.rat}"),

@@ -22,7 +22,7 @@ pub struct RunOptions {
     #[command(flatten)]
     pub params: ParamOptions,
     /// Continue the run in this results directory, whose controller was killed; if the run is over, print how it ended
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "wait", "results", "lost_after", "keep"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "params", "wait", "results", "lost_after", "keep"])]
     #[arg(conflicts_with_all = ["value_max", "session_max", "memory_max", "connections_max", "output_max", "events_max", "record_max"])]
     pub resume: Option<PathBuf>,
     /// Hand the test to this controller, and follow the run: HOST, HOST:PORT or the path of its socket
