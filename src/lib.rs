@@ -149,6 +149,7 @@
 pub mod client;
 pub mod controller;
 pub mod exit_code;
+pub mod graph;
 pub mod link;
 pub mod machine;
 pub mod member;

@@ -8,12 +8,16 @@
 //! This file owns the order in which the parts of a test are read. The bounds are in `bounds.rs`, and the rules of a key
 //! are in the file of that key.
 
+mod after;
 mod bounds;
+mod commands;
 mod context;
 mod draft;
 mod entry;
 mod fields;
+mod files;
 mod head;
+mod inherit;
 pub mod json;
 mod lists;
 mod meet;
@@ -42,10 +46,10 @@ use crate::variables::{self, Segment, Variable};
 use crate::wire::readiness::ReadyCheck;
 use crate::wire::{Action, Entry};
 pub use bounds::{
-    ADDRESSES_MAX, ALL_ENTRIES_MAX, CHECK_EVERY, COMMAND_MAX, COVERED_MAX, ENTRIES_MAX, FILE_MAX, GIVEN_MAX, GRACE,
-    GROUPS_MAX, LISTED_MEMBERS_MAX, MEETINGS_MAX, MEMBERS_MAX, PATTERN_MAX, PATTERNS_MAX, PREPARE_MAX, READY_WITHIN,
-    RESOURCES_MAX, RETOLD_MAX, SCHEDULES_MAX, SLAVES_MAX, TRIGGER_MAX, TRIGGERS_MAX, UNSHARED_BYTES_MAX, UNSHARED_MAX,
-    VARIABLES_MAX, WITH_MAX,
+    ADDRESSES_MAX, ALL_ENTRIES_MAX, CHECK_EVERY, COMMAND_MAX, CONDITIONS_MAX, COVERED_MAX, ENTRIES_MAX, FILE_MAX,
+    GIVEN_MAX, GRACE, GROUPS_MAX, LISTED_MEMBERS_MAX, MEETINGS_MAX, MEMBERS_MAX, PATTERN_MAX, PATTERNS_MAX,
+    PREPARE_MAX, READY_WITHIN, RESOURCES_MAX, RETOLD_MAX, RETRIES_MAX, SCHEDULES_MAX, SLAVES_MAX, TRIGGER_MAX,
+    TRIGGERS_MAX, UNSHARED_BYTES_MAX, UNSHARED_MAX, VARIABLES_MAX, WITH_MAX,
 };
 use context::Names;
 use draft::Draft;
@@ -107,14 +111,15 @@ pub fn read_file<E: Display>(
 ) -> Result<Authored, Vec<Problem>> {
     let text = without_mark(text);
     let is_json = text.trim_start().starts_with('{');
-    let mut has_params = false;
+    let mut is_replaced = false;
     let parse = |problems: &mut Problems<'_>| {
         let mut root = parse_any(text)?;
-        has_params = params::resolve(&mut root, given, problems);
+        is_replaced = params::resolve(&mut root, given, problems);
+        is_replaced |= inherit::resolve(&mut root, problems);
         Ok(root)
     };
     let (test, root) = parse_with(file, text, parse, ship)?;
-    let json = if is_json && !has_params { text.to_owned() } else { json::encode(&root) };
+    let json = if is_json && !is_replaced { text.to_owned() } else { json::encode(&root) };
     if json.len() > FILE_MAX {
         let mut problems = Problems::new(text);
         problems.add(0, format!("a test has at most {FILE_MAX} bytes of JSON, and this one has {}", json.len()));
@@ -189,16 +194,19 @@ fn read<E: Display>(value: &Value, ship: &mut Ship<'_, E>, problems: &mut Proble
     let groups = declared("groups", problems);
     let (barriers, syncs) = (declared("barriers", problems), declared("syncs", problems));
     let meet = meetings::read(members::groups(groups, problems), barriers, syncs, problems);
+    let files = files::of(test.get("schedules"), resources);
     let names = Names {
         triggers: keys_of(triggers),
         resources: keys_of(resources),
+        files: files.names(),
         meet: &meet,
         patterns: Patterns::default(),
         variables: Cell::new(VARIABLES_MAX),
     };
     let params = test.get("params").map(|value| params::read(value, problems)).unwrap_or_default();
     let triggers = head::triggers(triggers, problems);
-    let resources = head::resources(resources, ship, problems);
+    let mut resources = head::resources(resources, ship, problems);
+    files.ship(&mut resources, ship, problems);
     let end = test.require("end", problems).and_then(|value| head::end(value, &names.triggers, problems));
     let grace = test.get("grace").map_or(Some(GRACE), |value| fields::time(value, "\"grace\"", problems));
     let on_fail = test.get("on_fail");
@@ -279,7 +287,7 @@ pub fn addresses_of(entry: &Entry) -> Vec<String> {
     let mut texts: Vec<&str> = Vec::new();
     match &entry.action {
         Action::Shell(shell) => {
-            texts.push(&shell.command);
+            texts.extend(shell.argv());
             texts.extend(shell.env.values().chain(&shell.cwd).map(String::as_str));
             match shell.ready.as_ref().map(|ready| &ready.check) {
                 Some(ReadyCheck::Shell { command, .. }) => texts.push(command),
@@ -287,7 +295,7 @@ pub fn addresses_of(entry: &Entry) -> Vec<String> {
                 _ => {}
             }
         }
-        Action::Sync { value, .. } => strings_of(value, &mut texts),
+        Action::Sync { value, .. } | Action::Notify { data: Some(value), .. } => strings_of(value, &mut texts),
         Action::Barrier { abort, .. } => texts.extend(abort.as_deref()),
         _ => {}
     }
@@ -312,14 +320,19 @@ fn strings_of<'a>(value: &'a serde_json::Value, strings: &mut Vec<&'a str>) {
 /// Returns the keys of each kind of object in a test file. Tests compare the schema and the manual with them.
 pub fn keys() -> Vec<(&'static str, Vec<&'static str>)> {
     vec![
-        ("test", TEST_KEYS.to_vec()),
+        ("test", [&TEST_KEYS[..], &["defaults"]].concat()),
         ("param", params::PARAM_KEYS.to_vec()),
         ("end", head::END_KEYS.to_vec()),
+        ("defaults", inherit::DEFAULTS_KEYS.to_vec()),
+        ("schedule", inherit::SCHEDULE_KEYS.to_vec()),
         ("resource", head::RESOURCE_KEYS.to_vec()),
         ("slave", slaves::SLAVE_KEYS.to_vec()),
         ("meeting", meetings::MEETING_KEYS.to_vec()),
         ("entry", entry::keys()),
-        ("after", entry::AFTER_KEYS.to_vec()),
+        ("after", after::AFTER_KEYS.to_vec()),
+        ("condition", after::CONDITION_KEYS.to_vec()),
+        ("notify", entry::NOTIFY_KEYS.to_vec()),
+        ("retries", commands::RETRIES_KEYS.to_vec()),
         ("ready", ready::READY_KEYS.to_vec()),
     ]
 }

@@ -47,7 +47,7 @@ pub use self::run::{
     Chunk, Dismissed, Fetch, Kept, Manner, Output, Prepare, Ready, Recorded, Report, Start, State, Stop, Stopped,
     Unready,
 };
-pub use self::schedule::{Action, After, Entry, Expect, Policy, Resource, Shell};
+pub use self::schedule::{Action, After, Condition, Entry, Expect, Policy, Resource, Retries, Shell, When};
 pub use self::slave_event::{PokedBy, SlaveEvent};
 pub use self::times::TIME_MAX;
 pub use self::trigger::{Noted, Notify, Refused, Triggered};

@@ -22,6 +22,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("download", &["python3", "curl"]),
     ("barrier", &[]),
     ("first", &[]),
+    ("sharing", &[]),
     ("hello", &[]),
     ("relay", &[]),
 ];

@@ -235,3 +235,42 @@ fn a_ci_server_reads_the_outcome_of_each_entry() {
     let nowhere = ["run", "t.json", "--results", "again", "--junit", "nowhere/ci.xml"];
     place.arete(nowhere).run().exits_with(1).complains(&["cannot write nowhere/ci.xml", "no such file"]);
 }
+
+#[test]
+fn a_job_that_passes_at_a_later_attempt_is_flaky_in_every_report() {
+    let place = Place::new("flaky");
+    std::fs::create_dir(place.path("tools")).unwrap();
+    place.write("tools/count.sh", "#!/bin/sh\necho try >> \"$1\"\ntest \"$(wc -l < \"$1\")\" -ge 3\n");
+    let test = json!({
+        "name": "flaky", "end": {"idle": true, "limit": 60},
+        "defaults": {"env": {"COUNTER": "tries"}, "timeout": 20},
+        "schedules": {
+            "base": [{"name": "job", "at": 0, "file": ["tools/count.sh", "@{slave.workdir}/tries"],
+                      "retries": {"times": 3, "delay": "10ms"}}],
+            "s": {"extends": "base", "entries": [
+                {"name": "never", "after": {"entry": "job", "exit": "failed"}, "shell": "true"},
+                {"name": "lines", "after": ["job", "bash"], "shell": ["wc -l", "< $COUNTER"]},
+                {"name": "bash", "at": 0, "script": "[[ a == a ]]\necho reached", "interpreter": ["bash", "-euc"]},
+                {"name": "exec", "after": {"any": ["lines", "never"], "delay": "20ms"}, "exec": ["echo", "a  b", "$HOME"]},
+            ]},
+        },
+        "slaves": {"a": ["s"]},
+    });
+    let ended = run(&place, &test, 0, &["--junit", "ci.xml"]);
+    let report = place.read("results/report.txt");
+    assert!(report.contains("job    1 flaky (passed at a later attempt), 2 tried again\n"), "{report}");
+    assert!(ended.stdout.contains("job.3 passed at last (flaky)"), "{}", ended.stdout);
+    assert_eq!(place.read("results/a/exec.out"), "a  b $HOME\n");
+    assert_eq!(place.read("results/a/bash.out"), "reached\n");
+    let xml = place.read("ci.xml");
+    assert_eq!(xml.matches("<flakyFailure").count(), 2, "{xml}");
+    assert!(xml.contains("tests=\"5\" skipped=\"0\" failures=\"0\" errors=\"0\""), "{xml}");
+    let summary: serde_json::Value = serde_json::from_str(&place.read("results/summary.json")).unwrap();
+    let outcomes: Vec<_> = summary["slaves"]["a"]["entries"]["job"].as_array().unwrap().iter().collect();
+    let outcomes: Vec<_> = outcomes.iter().map(|run| (&run["outcome"], &run["attempt"])).collect();
+    let (retried, passed, none) = (json!("retried"), json!("passed"), json!(null));
+    assert_eq!(outcomes, [(&retried, &none), (&retried, &json!(2)), (&passed, &json!(3))]);
+    place.write("t.json", test.to_string().replace("\"times\":3", "\"times\":1"));
+    let failed = place.arete(["run", "t.json", "--results", "again"]).run().exits_with(1);
+    assert!(failed.stdout.contains("a job.2 failed: exit status 1"), "{}", failed.stdout);
+}

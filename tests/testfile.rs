@@ -9,6 +9,8 @@ mod bad;
 mod bad_ready;
 #[path = "testfile/bad_slaves.rs"]
 mod bad_slaves;
+#[path = "testfile/commands.rs"]
+mod commands;
 #[path = "common/expensive.rs"]
 mod expensive;
 #[path = "testfile/formats.rs"]
@@ -30,7 +32,7 @@ use arete::session;
 use arete::testfile::{self, Declared, End, OnFail, OnLost, Problem, Shipped, Test};
 use arete::wire::readiness::{Readiness, ReadyCheck};
 use arete::wire::rendezvous::Party;
-use arete::wire::{Action, After, Entry, Expect, Policy, Shell, Verdict};
+use arete::wire::{Action, After, Condition, Entry, Expect, Policy, Shell, Verdict, When};
 use bad::{BAD, Bad};
 use bad_ready::OF_READY;
 use bad_slaves::OF_SLAVES;
@@ -275,12 +277,14 @@ fn every_key_of_an_entry_reaches_the_entry() {
     assert_eq!((test.grace, test.on_fail, test.on_lost), (Duration::ZERO, OnFail::End, OnLost::Continue));
     assert_eq!(test.end, End::Idle { limit: Duration::from_secs(60) });
     let shell = |command: &str, expect| {
-        Action::Shell(Box::new(Shell { command: command.to_owned(), expect, ..Shell::default() }))
+        Action::Shell(Box::new(Shell { command: vec![command.to_owned()], expect, ..Shell::default() }))
     };
     let entry = |name: &str, policy, action| Entry { name: name.to_owned(), policy, action };
-    let after = |name: &str, exit| Policy::After(After { entry: name.to_owned(), exit, ready: false });
+    let after = |name: &str, when| {
+        Policy::After(After { of: vec![Condition { entry: name.to_owned(), when }], any: false, delay: 0 })
+    };
     let full = Action::Shell(Box::new(Shell {
-        command: "@{r.path} @{a.b.address} @@{".to_owned(),
+        command: vec!["@{r.path} @{a.b.address} @@{".to_owned()],
         expect: Expect::Of(vec![Exit::Code(0), Exit::Signal(Signal::TERM)]),
         env: [("A".to_owned(), "@{e.pid}".to_owned())].into(),
         cwd: Some("d".to_owned()),
@@ -292,8 +296,8 @@ fn every_key_of_an_entry_reaches_the_entry() {
     let kill = Action::Kill { entry: "e".to_owned(), signal: Signal::INT };
     let expected = [
         entry("e", Policy::At(1_500_000), full),
-        entry("k", after("e", Some(Exit::Signal(Signal::KILL))), kill),
-        entry("x", after("k", None), Action::End { verdict: Verdict::Failed }),
+        entry("k", after("e", When::Exited(Exit::Signal(Signal::KILL))), kill),
+        entry("x", after("k", When::Ended), Action::End { verdict: Verdict::Failed }),
         entry("f", Policy::Finally, shell("true", Expect::Any)),
     ];
     assert_eq!(test.slaves[0].entries[..], expected);
@@ -485,7 +489,10 @@ fn ready_is_read_with_its_defaults() {
         ready(ReadyCheck::Notify, 30_000_000, None),
     ];
     assert_eq!(entries.iter().filter_map(Entry::readiness).collect::<Vec<_>>(), expected.iter().collect::<Vec<_>>());
-    assert_eq!(entries[6].policy, Policy::After(After { entry: "a".to_owned(), exit: None, ready: true }));
+    assert_eq!(
+        entries[6].policy,
+        Policy::After(After { of: vec![Condition { entry: "a".to_owned(), when: When::Ready }], any: false, delay: 0 })
+    );
     assert_eq!(entries.iter().filter_map(Entry::notifies).collect::<Vec<_>>(), ["up"]);
     let addresses = entries.iter().flat_map(testfile::addresses_of);
     assert_eq!(addresses.collect::<Vec<_>>(), ["n", "m"]);
@@ -509,7 +516,7 @@ fn the_schema_has_the_keys_and_words_of_the_parser() {
     for (object, known) in testfile::keys() {
         let pointer = match object {
             "test" => "/properties".to_owned(),
-            "after" => "/$defs/after/anyOf/1/properties".to_owned(),
+            "after" | "schedule" | "notify" | "retries" => format!("/$defs/{object}/anyOf/1/properties"),
             other => format!("/$defs/{other}/properties"),
         };
         assert_eq!(keys(&pointer), sorted(known.into_iter().map(str::to_owned).collect()), "{object}");
@@ -591,6 +598,8 @@ fn the_manual_has_every_key_and_every_bound() {
         ("variables", testfile::VARIABLES_MAX),
         ("schedules", testfile::SCHEDULES_MAX),
         ("keys and values", testfile::VALUES_MAX),
+        ("conditions", testfile::CONDITIONS_MAX),
+        ("retries", testfile::RETRIES_MAX as usize),
         ("days", testfile::TIME_MAX.as_secs() as usize / 86_400),
     ];
     let words: Vec<&str> = manual.split(|char: char| !char.is_ascii_alphanumeric()).collect();
@@ -620,6 +629,8 @@ fn the_schema_has_the_bounds_of_the_parser() {
         ("/properties/syncs/maxProperties", testfile::MEETINGS_MAX as u64),
         ("/$defs/slave/properties/with/maxProperties", session::LABELS_MAX as u64),
         ("/$defs/slave/properties/with/additionalProperties/maxLength", session::LABEL_MAX as u64),
+        ("/$defs/conditions/maxItems", testfile::CONDITIONS_MAX as u64),
+        ("/$defs/retries/anyOf/0/maximum", testfile::RETRIES_MAX),
         ("/$defs/count/maximum", testfile::MEMBERS_MAX as u64),
         ("/$defs/template/maxLength", testfile::COMMAND_MAX as u64),
         ("/$defs/time/maximum", testfile::TIME_MAX.as_secs()),

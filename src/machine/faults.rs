@@ -36,6 +36,10 @@ faults! {
     StraysIgnored,
     /// A job that the end of a run cuts off counts as stopped.
     CutOffPasses,
+    /// A failed attempt at a job is not followed by the next one.
+    AttemptForgotten,
+    /// An entry that waits for several others runs again each time that one of them exits.
+    ConditionMetTwice,
     /// A launched slave does not leave with its run.
     LeaveUnheard,
     /// A launched slave waits for its controller for ever.

@@ -37,6 +37,8 @@ pub(super) struct EntryRun {
     pub(super) failed: Option<String>,
     /// `failed` is set because the end of the run has cut it off.
     pub(super) cut_off: bool,
+    /// The number of this attempt at a job that is run again if it fails: 1, 2, 3, ...
+    pub(super) attempt: u32,
 }
 
 impl EntryRun {
@@ -52,6 +54,7 @@ impl EntryRun {
             stopped: false,
             failed: None,
             cut_off: false,
+            attempt: due.attempt,
         }
     }
 
@@ -70,19 +73,32 @@ impl EntryRun {
 
 impl From<EntryRun> for Due {
     fn from(run: EntryRun) -> Due {
-        Due { entry: run.entry, cause: run.cause, nr: Some(run.nr), cut_off: run.cut_off }
+        let is_final = run.cut_off || run.told_to_end();
+        let EntryRun { entry, cause, nr, attempt, cut_off, .. } = run;
+        Due { entry, cause, nr: Some(nr), attempt, is_final, cut_off }
     }
 }
 
 /// A run of an entry that is to begin, or is over.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Due {
     pub(super) entry: usize,
     pub(super) cause: Option<String>,
     /// Its number, once it has one.
     pub(super) nr: Option<u32>,
+    /// As in [`EntryRun`].
+    pub(super) attempt: u32,
+    /// No attempt follows, because an entry or the end of the run has ended it.
+    pub(super) is_final: bool,
     /// The end of the run has cut it off.
     pub(super) cut_off: bool,
+}
+
+impl Due {
+    /// Returns the first attempt at a run of an entry. `cause` is the trigger that starts it.
+    pub(super) fn new(entry: usize, cause: Option<String>) -> Due {
+        Due { entry, cause, nr: None, attempt: 1, is_final: false, cut_off: false }
+    }
 }
 
 #[derive(Debug)]
@@ -93,6 +109,8 @@ pub(super) enum Doing {
     Notify,
     /// The verdict of the barrier or the sync is not there yet.
     Meet,
+    /// The attempt before has failed, and the time until this one is not over.
+    Delay,
 }
 
 #[derive(Debug, Default)]
@@ -221,7 +239,7 @@ impl Processes {
         match self.live.values().find(|run| run.entry == entry && run.nr == nr).map(|run| &run.doing) {
             Some(Doing::Process { pid: Some(pid), .. }) => Latest::Runs(*pid),
             Some(Doing::Process { pid: None, .. }) => Latest::Starts,
-            Some(Doing::Notify | Doing::Meet) | None => Latest::RunsNot,
+            Some(Doing::Notify | Doing::Meet | Doing::Delay) | None => Latest::RunsNot,
         }
     }
 }
@@ -308,7 +326,7 @@ mod tests {
     use super::*;
 
     fn run() -> EntryRun {
-        EntryRun::new(Due { nr: Some(1), ..Due::default() }, Doing::Notify)
+        EntryRun::new(Due { nr: Some(1), ..Due::new(0, None) }, Doing::Notify)
     }
 
     #[test]

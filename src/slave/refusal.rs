@@ -52,6 +52,8 @@ pub(super) enum Refusal {
     NotReadyInTime { entry: String },
     /// This many runs of entries go on already, which is the limit.
     Runs { most: usize },
+    /// This many runs of entries wait for the end of their delays, which is the limit.
+    Delays { most: usize },
     /// The controller has refused the request, for this reason.
     Controller(String),
 }
@@ -97,6 +99,7 @@ impl fmt::Display for Refusal {
             Refusal::NotRunning { entry, nr } => write!(to, "run {nr} of entry {entry:?} is not running"),
             Refusal::NotReadyInTime { entry } => write!(to, "entry {entry:?} was not ready in time"),
             Refusal::Runs { most } => write!(to, "{most} runs of entries go on already on this slave"),
+            Refusal::Delays { most } => write!(to, "{most} runs of entries wait for the end of their delays already"),
             Refusal::Controller(reason) => to.write_str(reason),
         }
     }

@@ -30,7 +30,7 @@ use crate::slave::readiness::Readies;
 use crate::slave::reports::Reports;
 use crate::slave::resources::Resources;
 use crate::slave::run_dir::{REST, RunDir};
-use crate::slave::schedule::lead_to_a_job;
+use crate::slave::schedule::{Conditions, lead_to_a_job};
 use crate::slave::shorten::clip;
 use crate::slave::strays::Strays;
 use crate::slave::sweeps::Sweeps;
@@ -110,6 +110,7 @@ pub(super) struct Run {
     strays: Strays,
     sweeps: Sweeps,
     queue: Queue,
+    conditions: Conditions,
     notifies: Notifies,
     members: Members,
     waits: ReportedWaits,
@@ -139,6 +140,7 @@ impl Run {
             strays: Strays::default(),
             sweeps: Sweeps::default(),
             queue: Queue::default(),
+            conditions: Conditions::new(&part.entries),
             notifies: Notifies::default(),
             members: Members::new(&part.run),
             waits: ReportedWaits::default(),
@@ -349,6 +351,8 @@ impl Run {
         match timer {
             Timer::Start => self.begin(turn),
             Timer::At(index) => self.queue.add(vec![index], None),
+            Timer::Delay(delay) => self.queue.delay_over(delay),
+            Timer::Attempt(key) => self.begin_attempt(key, turn),
             Timer::Timeout(key) => self.timed_out(key, turn),
             // The command has not ended after SIGTERM, or has left processes of its group.
             Timer::Kill(key) => match self.processes.take_lingering(key) {

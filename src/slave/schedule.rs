@@ -1,9 +1,11 @@
 //! The run-policies: which entries run on which occasion.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::graph;
 use crate::machine::Exit;
-use crate::wire::{Entry, Policy};
+use crate::machine::faults::{Fault, injected};
+use crate::wire::{Condition, Entry, EntryOutcome, Policy, When};
 
 /// Something that can make entries run.
 #[derive(Debug, Clone, Copy)]
@@ -14,10 +16,6 @@ pub(super) enum Occasion<'a> {
     Poke(Option<&'a str>),
     /// This trigger has fired.
     Trigger(&'a str),
-    /// This entry has exited. `exit` is `None` if no process ran.
-    Exit { entry: &'a str, exit: Option<Exit> },
-    /// This entry has become ready.
-    Ready(&'a str),
     /// All commands have ended, so `finally` entries run.
     End,
 }
@@ -29,10 +27,6 @@ impl Occasion<'_> {
             (Occasion::Elapsed(micros), Policy::At(at)) => at <= micros,
             (Occasion::Poke(only), Policy::Poke) => only.is_none_or(|only| only == entry.name),
             (Occasion::Trigger(fired), Policy::Trigger(trigger)) => fired == trigger,
-            (Occasion::Exit { entry: exited, exit }, Policy::After(after)) => {
-                *exited == after.entry && !after.ready && (after.exit.is_none() || after.exit == *exit)
-            }
-            (Occasion::Ready(ready), Policy::After(after)) => after.ready && *ready == after.entry,
             (Occasion::End, Policy::Finally) => true,
             _ => false,
         }
@@ -44,6 +38,82 @@ impl Occasion<'_> {
     }
 }
 
+/// Something that has happened to an entry.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Happened {
+    /// It has exited. `exit` is `None` if no process ran.
+    Exited { exit: Option<Exit>, outcome: EntryOutcome },
+    /// It has become ready.
+    Ready,
+}
+
+impl Happened {
+    fn meets(self, when: When) -> bool {
+        match (self, when) {
+            (Happened::Ready, when) => when == When::Ready,
+            (Happened::Exited { .. }, When::Ended) => true,
+            (Happened::Exited { exit, .. }, When::Exited(wanted)) => exit == Some(wanted),
+            (Happened::Exited { outcome, .. }, When::Failed) => outcome == EntryOutcome::Failed,
+            (Happened::Exited { .. }, When::Ready) => false,
+        }
+    }
+}
+
+/// The conditions of the `after` entries of a schedule, and those that are met.
+#[derive(Debug)]
+pub(super) struct Conditions {
+    /// By the name of the entry that they are about: the entry that waits, and the number of its condition.
+    about: BTreeMap<String, Vec<(usize, usize)>>,
+    /// The conditions that are met, of entries with several.
+    met: BTreeMap<usize, BTreeSet<usize>>,
+    /// The entries with several conditions that have been told to run.
+    told: BTreeSet<usize>,
+}
+
+impl Conditions {
+    pub(super) fn new(schedule: &[Entry]) -> Conditions {
+        let mut about: BTreeMap<String, Vec<(usize, usize)>> = BTreeMap::new();
+        for (index, entry) in schedule.iter().enumerate() {
+            for (nr, condition) in before(entry).iter().enumerate() {
+                about.entry(condition.entry.clone()).or_default().push((index, nr));
+            }
+        }
+        Conditions { about, met: BTreeMap::new(), told: BTreeSet::new() }
+    }
+
+    /// Records what has happened to an entry. Returns the entries that run now, by index in the schedule: each with one
+    /// condition every time, each with several once.
+    pub(super) fn happened(&mut self, to: &str, what: Happened, schedule: &[Entry]) -> Vec<usize> {
+        let mut run = Vec::new();
+        for &(index, nr) in self.about.get(to).into_iter().flatten() {
+            let Policy::After(after) = &schedule[index].policy else { continue };
+            if !what.meets(after.of[nr].when) {
+                continue;
+            }
+            if after.of.len() == 1 {
+                run.push(index);
+                continue;
+            }
+            let met = self.met.entry(index).or_default();
+            met.insert(nr);
+            if (after.any || met.len() == after.of.len())
+                && (self.told.insert(index) || injected(Fault::ConditionMetTwice))
+            {
+                run.push(index);
+            }
+        }
+        run
+    }
+}
+
+/// Returns the conditions of an entry; none unless it is an `after` entry.
+fn before(entry: &Entry) -> &[Condition] {
+    match &entry.policy {
+        Policy::After(after) => &after.of,
+        _ => &[],
+    }
+}
+
 /// Returns whether one of these entries is a job, or a job follows one of them through `after`.
 pub(super) fn lead_to_a_job(indices: impl Iterator<Item = usize>, schedule: &[Entry]) -> bool {
     let mut todo: Vec<usize> = indices.collect();
@@ -52,8 +122,8 @@ pub(super) fn lead_to_a_job(indices: impl Iterator<Item = usize>, schedule: &[En
     }
     let mut followers: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, entry) in schedule.iter().enumerate() {
-        if let Policy::After(after) = &entry.policy {
-            followers.entry(&after.entry).or_default().push(index);
+        for condition in before(entry) {
+            followers.entry(&condition.entry).or_default().push(index);
         }
     }
     let mut reached = vec![false; schedule.len()];
@@ -74,24 +144,11 @@ pub(super) fn cycle(schedule: &[Entry]) -> Option<&str> {
     for (index, entry) in schedule.iter().enumerate() {
         by_name.entry(&entry.name).or_insert(index);
     }
-    let before = |index: usize| match &schedule[index].policy {
-        Policy::After(after) => by_name.get(after.entry.as_str()).copied(),
-        _ => None,
-    };
-    // The walk on which each entry was passed. A walk that meets itself has found a cycle.
-    let (mut walks, mut first) = (vec![None; schedule.len()], None::<usize>);
-    for start in 0..schedule.len() {
-        let mut at = Some(start);
-        while let Some(index) = at.filter(|index| walks[*index].is_none()) {
-            walks[index] = Some(start);
-            at = before(index);
-        }
-        if let Some(meets) = at.filter(|index| walks[*index] == Some(start)) {
-            let around = std::iter::successors(before(meets), |index| before(*index).filter(|_| *index != meets));
-            first = around.take(schedule.len()).chain([meets]).chain(first).min();
-        }
-    }
-    first.map(|index| schedule[index].name.as_str())
+    let befores: Vec<Vec<usize>> = schedule
+        .iter()
+        .map(|entry| before(entry).iter().filter_map(|it| by_name.get(it.entry.as_str()).copied()).collect())
+        .collect();
+    graph::order(&befores).err().map(|cycle| schedule[cycle[0]].name.as_str())
 }
 
 #[cfg(test)]
@@ -103,25 +160,55 @@ mod tests {
         Entry { name: name.to_owned(), policy, action: Action::End { verdict: Verdict::Passed } }
     }
 
-    fn after(name: &str, exit: Option<Exit>) -> Policy {
-        Policy::After(After { entry: name.to_owned(), exit, ready: false })
+    fn condition(name: &str, when: When) -> Condition {
+        Condition { entry: name.to_owned(), when }
     }
+
+    fn after(name: &str, when: When) -> Policy {
+        Policy::After(After { of: vec![condition(name, when)], any: false, delay: 0 })
+    }
+
+    const PASSED: Happened = Happened::Exited { exit: Some(Exit::Code(0)), outcome: EntryOutcome::Passed };
+    const FAILED: Happened = Happened::Exited { exit: Some(Exit::Code(3)), outcome: EntryOutcome::Failed };
+    const NOT_STARTED: Happened = Happened::Exited { exit: None, outcome: EntryOutcome::Failed };
 
     #[test]
     fn an_exit_runs_the_entries_that_wait_for_it_or_for_any_exit() {
         let schedule = [
             entry("a", Policy::At(0)),
-            entry("any", after("a", None)),
-            entry("zero", after("a", Some(Exit::Code(0)))),
-            entry("three", after("a", Some(Exit::Code(3)))),
-            entry("other", after("any", None)),
-            entry("up", Policy::After(After { entry: "a".to_owned(), exit: None, ready: true })),
+            entry("any", after("a", When::Ended)),
+            entry("zero", after("a", When::Exited(Exit::Code(0)))),
+            entry("three", after("a", When::Exited(Exit::Code(3)))),
+            entry("other", after("any", When::Ended)),
+            entry("up", after("a", When::Ready)),
+            entry("failed", after("a", When::Failed)),
         ];
-        let exit = |exit| Occasion::Exit { entry: "a", exit }.entries(&schedule);
-        assert_eq!(exit(Some(Exit::Code(0))), [1, 2]);
-        assert_eq!(exit(Some(Exit::Code(3))), [1, 3]);
-        assert_eq!(exit(None), [1]);
-        assert_eq!(Occasion::Ready("a").entries(&schedule), [5]);
+        let mut conditions = Conditions::new(&schedule);
+        let mut happened = |what| conditions.happened("a", what, &schedule);
+        assert_eq!(happened(PASSED), [1, 2]);
+        assert_eq!(happened(FAILED), [1, 3, 6]);
+        assert_eq!(happened(NOT_STARTED), [1, 6]);
+        assert_eq!(happened(Happened::Ready), [5]);
+        assert_eq!(happened(PASSED), [1, 2], "each time");
+    }
+
+    #[test]
+    fn an_entry_with_several_conditions_runs_once_when_all_or_the_first_are_met() {
+        let both = vec![condition("a", When::Ended), condition("b", When::Ready)];
+        let several = |any| Policy::After(After { of: both.clone(), any, delay: 0 });
+        let schedule = [
+            entry("a", Policy::At(0)),
+            entry("b", Policy::At(0)),
+            entry("all", several(false)),
+            entry("any", several(true)),
+        ];
+        let mut conditions = Conditions::new(&schedule);
+        let mut happened = |to: &str, what| conditions.happened(to, what, &schedule);
+        assert_eq!(happened("b", PASSED), [0; 0], "it was not ready");
+        assert_eq!(happened("a", PASSED), [3]);
+        assert_eq!(happened("a", PASSED), [0; 0], "the same condition again");
+        assert_eq!(happened("b", Happened::Ready), [2]);
+        assert_eq!(happened("a", PASSED), [0; 0], "both have run");
     }
 
     #[test]
@@ -144,9 +231,14 @@ mod tests {
 
     #[test]
     fn a_cycle_is_found_and_a_chain_is_not_a_cycle() {
-        let chain = [entry("a", Policy::At(0)), entry("b", after("a", None)), entry("c", after("b", None))];
+        let chain =
+            [entry("a", Policy::At(0)), entry("b", after("a", When::Ended)), entry("c", after("b", When::Ended))];
         assert_eq!(cycle(&chain), None);
-        let round = [entry("x", after("b", None)), entry("a", after("b", None)), entry("b", after("a", None))];
+        let round = [
+            entry("x", after("b", When::Ended)),
+            entry("a", after("b", When::Ended)),
+            entry("b", after("a", When::Ended)),
+        ];
         assert_eq!(cycle(&round), Some("a"));
     }
 
@@ -155,7 +247,7 @@ mod tests {
         // Each follows the one before it. A search from each entry would take minutes here.
         let chain = |first: &str| {
             let before = |nr: usize| if nr == 0 { first.to_owned() } else { format!("e{}", nr - 1) };
-            (0..4_000).map(|nr| entry(&format!("e{nr}"), after(&before(nr), None))).collect::<Vec<_>>()
+            (0..4_000).map(|nr| entry(&format!("e{nr}"), after(&before(nr), When::Ended))).collect::<Vec<_>>()
         };
         assert_eq!(cycle(&chain("another")), None);
         assert_eq!(cycle(&chain("e3999")), Some("e0"));

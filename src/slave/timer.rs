@@ -9,6 +9,10 @@ pub(super) enum Timer {
     Start,
     /// The instant of an `at` entry, by its index in the schedule.
     At(usize),
+    /// The end of the `delay` of an `after` entry, by its number.
+    Delay(u64),
+    /// The next attempt at a job.
+    Attempt(RunKey),
     /// The `timeout` of a command.
     Timeout(RunKey),
     /// SIGKILL for a command that got SIGTERM.

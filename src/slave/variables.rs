@@ -3,17 +3,19 @@
 use std::fmt;
 
 use serde_json::Value;
-use serde_json::value::to_raw_value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::slave::assignment::Assignment;
 use crate::slave::config::Config;
 use crate::slave::members::{MeetKind, MeetRequest};
 use crate::slave::process::{Latest, Processes};
+use crate::slave::refusal::Refusal;
 use crate::slave::resources::Resources;
 use crate::slave::run_dir::RunDir;
 use crate::slave::shorten::listed;
 use crate::variables::{Variable, expand, known};
 use crate::wire::Action;
+use crate::wire::rendezvous::NOTE_MAX;
 
 /// Why a text has no value.
 #[derive(Debug, PartialEq, Eq)]
@@ -118,6 +120,15 @@ impl Variables<'_> {
             }
             _ => Err(Unresolved::Never("this action is neither a barrier nor a sync".to_owned())),
         }
+    }
+
+    /// Returns the data of a notify as JSON, with its variables replaced. Fails if it is too long.
+    pub(super) fn note(&self, data: &Value) -> Result<Box<RawValue>, Unresolved> {
+        let mut data = data.clone();
+        self.expand_in(&mut data)?;
+        let json = to_raw_value(&data).map_err(|error| Unresolved::Never(error.to_string()))?;
+        let long = json.get().len() > NOTE_MAX;
+        if long { Err(Unresolved::Never(Refusal::LongData.to_string())) } else { Ok(json) }
     }
 
     /// Puts the values of variables into the strings of a JSON value.

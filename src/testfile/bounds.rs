@@ -20,6 +20,12 @@ pub const TRIGGERS_MAX: usize = 5_000;
 /// The most resources of a test.
 pub const RESOURCES_MAX: usize = 1_000;
 
+/// The most conditions of an `after` entry.
+pub const CONDITIONS_MAX: usize = 100;
+
+/// The most retries of a job.
+pub const RETRIES_MAX: u64 = 1_000;
+
 /// The most groups of a test.
 pub const GROUPS_MAX: usize = 1_000;
 

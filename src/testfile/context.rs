@@ -3,7 +3,7 @@
 //! This file owns the rules for texts with variables, because every action has such texts.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::bounds::{COMMAND_MAX, VARIABLES_MAX};
 use super::draft::{Mention, Role};
@@ -20,6 +20,8 @@ pub struct Names<'a> {
     pub triggers: KnownNames<'a>,
     /// Its resources.
     pub resources: KnownNames<'a>,
+    /// The resources of the files that its entries run, by their paths.
+    pub files: BTreeMap<String, String>,
     /// Its groups, barriers and syncs.
     pub meet: &'a Meet,
     /// The regular expressions that were read.
@@ -74,6 +76,13 @@ pub struct Used {
 }
 
 impl Used {
+    /// Adds a resource, unless it is there.
+    pub fn add(&mut self, name: &str) {
+        if self.set.insert(name.to_owned()) {
+            self.listed.push(name.to_owned());
+        }
+    }
+
     /// Returns their names, in the order of the file.
     pub fn into_listed(self) -> Vec<String> {
         self.listed
@@ -155,7 +164,7 @@ fn with_suggestion(error: &TemplateError, problems: &mut Problems<'_>) -> Option
 
 /// Checks that the system can pass a text to a command.
 fn check_text(text: &str, at: usize, noun: &str, problems: &mut Problems<'_>) -> Option<()> {
-    let message = if text.is_empty() && noun != ENV_VALUE {
+    let message = if text.is_empty() && ![ENV_VALUE, MAY_BE_EMPTY].contains(&noun) {
         format!("{noun} is empty")
     } else if text.len() > COMMAND_MAX {
         format!("{noun} is {} bytes long, at most {COMMAND_MAX} are allowed: ship a file as a resource", text.len())
@@ -180,7 +189,7 @@ fn check_variable(at: usize, variable: Variable, resources: Resources<'_>, conte
                 Resources::Of(Some(used)) if !used.set.contains(&name) => {
                     format!("add {name:?} to \"use_resources\" of this entry")
                 }
-                Resources::No => "only a \"shell\" entry uses resources".to_owned(),
+                Resources::No => "only a command uses resources".to_owned(),
                 Resources::Of(_) => return,
             };
             context.problems.add(at, format!("@{{{name}.path}}: {message}"));
@@ -189,5 +198,8 @@ fn check_variable(at: usize, variable: Variable, resources: Resources<'_>, conte
     }
 }
 
-/// A value of the environment in messages. Only such a value may be empty.
+/// An item of a list of lines or arguments in messages. It may be empty.
+pub const MAY_BE_EMPTY: &str = "an item of the list";
+
+/// A value of the environment in messages. It may be empty.
 pub const ENV_VALUE: &str = "a value of \"env\"";

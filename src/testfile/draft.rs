@@ -3,9 +3,8 @@
 //! Whether a mentioned entry or slave exists is known only when a slave has the schedule. Then `slaves.rs` checks it.
 
 use super::meetings::Membership;
-use crate::machine::Exit;
 use crate::variables::Variable;
-use crate::wire::{Action, Entry, Policy};
+use crate::wire::{Action, Entry, Policy, When};
 
 /// An entry as far as it could be read.
 pub struct Draft {
@@ -56,9 +55,8 @@ pub struct Mention {
 /// The use of a mentioned name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The entry after which this one runs. If `exit` is given, that entry must have an exit status; if `ready` is set,
-    /// it must have the key `"ready"`.
-    After { exit: Option<Exit>, ready: bool },
+    /// The entry after which this one runs, and what must have happened to it.
+    After(When),
     /// The entry that this one kills.
     Kill,
     /// The entry whose process id a text names.
@@ -73,7 +71,7 @@ impl Role {
         match self {
             Role::Pid => Some(Variable::Pid(name.to_owned())),
             Role::Address => Some(Variable::Address(name.to_owned())),
-            Role::After { .. } | Role::Kill => None,
+            Role::After(_) | Role::Kill => None,
         }
     }
 }

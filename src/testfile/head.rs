@@ -92,7 +92,16 @@ fn resource<E: Display>(
     problems: &mut Problems<'_>,
 ) -> Option<(PathBuf, Resource)> {
     let object = Object::read(&member.value, "a resource", &RESOURCE_KEYS, problems)?;
-    let value = object.require("file", problems)?;
+    shipped(&member.key, object.require("file", problems)?, ship, problems)
+}
+
+/// Describes the file at the path `value`, which is shipped as the resource `name`.
+pub fn shipped<E: Display>(
+    name: &str,
+    value: &Value,
+    ship: &mut Ship<'_, E>,
+    problems: &mut Problems<'_>,
+) -> Option<(PathBuf, Resource)> {
     let written = fields::string(value, "\"file\"", problems)?;
     let file = Path::new(written).file_name().and_then(|name| name.to_str());
     let Some(file) = file.filter(|name| !written.ends_with('/') && !name.contains('\0')) else {
@@ -103,18 +112,17 @@ fn resource<E: Display>(
         let rule = format!(
             "its name must have at most {COMPONENT_MAX} bytes and no control characters on a slave: rename the file"
         );
-        problems.add(value.span.start, format!("the resource {:?} cannot be shipped: {written:?}: {rule}", member.key));
+        problems.add(value.span.start, format!("the resource {name:?} cannot be shipped: {written:?}: {rule}"));
         return None;
     }
     match ship(written) {
         Ok(shipped) => {
-            let (name, file) = (member.key.clone(), file.to_owned());
+            let (name, file) = (name.to_owned(), file.to_owned());
             let (size, sha256, executable) = (shipped.size, shipped.sha256, shipped.executable);
             Some((shipped.path, Resource { name, file, size, sha256, executable }))
         }
         Err(why) => {
-            problems
-                .add(value.span.start, format!("the resource {:?} cannot be shipped: {written}: {why}", member.key));
+            problems.add(value.span.start, format!("the resource {name:?} cannot be shipped: {written}: {why}"));
             None
         }
     }

@@ -3,13 +3,15 @@
 //!
 //! The cost must grow only with the number of entries, not with the length of a chain of them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::test::{End, Test};
+use crate::graph;
 use crate::text;
 use crate::variables::{self, Segment, Variable};
-use crate::wire::{Action, Entry, Policy};
+use crate::wire::{Action, Entry, Policy, Shell};
 
 /// The number of times that something can happen in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,28 +57,25 @@ impl<'a> List<'a> {
         List { entries, slaves: 0, ended, places, never: Vec::new() }
     }
 
-    /// Returns the entry after which this one runs.
-    pub fn before(&self, nr: usize) -> Option<usize> {
+    /// Returns whether the entry of this name is a service.
+    pub fn is_service(&self, name: &str) -> bool {
+        self.places.get(name).is_some_and(|nr| self.entries[*nr].is_service())
+    }
+
+    /// Returns the entries after which this one runs.
+    pub fn befores(&self, nr: usize) -> Vec<usize> {
         match &self.entries[nr].policy {
-            Policy::After(after) => self.places.get(after.entry.as_str()).copied(),
-            _ => None,
+            Policy::After(after) => {
+                after.of.iter().filter_map(|it| self.places.get(it.entry.as_str()).copied()).collect()
+            }
+            _ => Vec::new(),
         }
     }
 
-    /// Returns all entries in an order in which each one is after the entry that it waits for.
+    /// Returns all entries in an order in which each one is after those that it waits for. A test has no cycle.
     fn in_order(&self) -> Vec<usize> {
-        let mut order = Vec::with_capacity(self.entries.len());
-        let mut seen = vec![false; self.entries.len()];
-        for nr in 0..self.entries.len() {
-            let begin = order.len();
-            let mut next = Some(nr);
-            while let Some(nr) = next.filter(|nr| !std::mem::replace(&mut seen[*nr], true)) {
-                order.push(nr);
-                next = self.before(nr);
-            }
-            order[begin..].reverse();
-        }
-        order
+        let befores: Vec<_> = (0..self.entries.len()).map(|nr| self.befores(nr)).collect();
+        graph::order(&befores).unwrap_or_default()
     }
 
     /// Returns how often each entry can run on one slave.
@@ -86,7 +85,8 @@ impl<'a> List<'a> {
             runs[nr] = match &self.entries[nr].policy {
                 Policy::At(_) | Policy::Trigger(_) | Policy::Finally => Times::AtMost(1),
                 Policy::Poke => Times::Unknown,
-                Policy::After(_) => self.before(nr).map_or(Times::Unknown, |before| runs[before]),
+                Policy::After(after) if after.of.len() > 1 => Times::AtMost(1),
+                Policy::After(_) => self.befores(nr).first().map_or(Times::Unknown, |before| runs[*before]),
             };
         }
         runs
@@ -100,13 +100,19 @@ impl<'a> List<'a> {
                 Policy::Poke | Policy::Finally => false,
                 Policy::At(micros) => Duration::from_micros(*micros) >= limit(end),
                 Policy::Trigger(trigger) => never_fires.contains(trigger.as_str()),
-                Policy::After(_) => {
-                    let ends = |before: usize| matches!(self.entries[before].action, Action::End { .. });
-                    self.before(nr).is_some_and(|before| never[before] || ends(before))
+                Policy::After(after) => {
+                    let barred = |before: &usize| never[*before] || self.ends(*before);
+                    let befores = self.befores(nr);
+                    if after.any { befores.iter().all(barred) } else { befores.iter().any(barred) }
                 }
             };
         }
         self.never = never;
+    }
+
+    /// Returns whether an entry ends the run.
+    fn ends(&self, nr: usize) -> bool {
+        matches!(self.entries[nr].action, Action::End { .. })
     }
 
     /// Returns the reason why an entry can never start; `None` if it may start.
@@ -118,10 +124,9 @@ impl<'a> List<'a> {
             Policy::At(_) => Some(format!("the run is over after {}", text::duration(limit(end)))),
             Policy::Trigger(trigger) => Some(format!("the trigger {trigger:?} cannot fire")),
             _ => {
-                let before = &self.entries[self.before(nr)?];
-                let ends = matches!(before.action, Action::End { .. });
-                let obstacle = if ends { "ends the run" } else { "can never start" };
-                Some(format!("the entry {:?} {obstacle}", before.name))
+                let before = self.befores(nr).into_iter().find(|before| self.never[*before] || self.ends(*before))?;
+                let obstacle = if self.ends(before) { "ends the run" } else { "can never start" };
+                Some(format!("the entry {:?} {obstacle}", self.entries[before].name))
             }
         }
     }
@@ -140,7 +145,7 @@ fn ended(entries: &[Entry]) -> BTreeSet<String> {
         if let Action::Kill { entry, .. } = &entry.action {
             ended.insert(entry.clone());
         }
-        let parts = command_of(entry).map(|text| variables::parse(text).unwrap_or_default());
+        let parts = command_of(entry).map(|text| variables::parse(&text).unwrap_or_default());
         ended.extend(parts.into_iter().flatten().filter_map(|part| match part {
             Segment::Variable { variable: Variable::Pid(entry), .. } => Some(entry),
             _ => None,
@@ -150,6 +155,6 @@ fn ended(entries: &[Entry]) -> BTreeSet<String> {
 }
 
 /// Returns the command of an entry; `None` for a built-in action.
-pub fn command_of(entry: &Entry) -> Option<&str> {
-    entry.shell().map(|shell| shell.command.as_str())
+pub fn command_of(entry: &Entry) -> Option<Cow<'_, str>> {
+    entry.shell().map(Shell::text)
 }

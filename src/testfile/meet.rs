@@ -161,7 +161,7 @@ fn flag(object: &Object<'_>, key: &str, problems: &mut Problems<'_>) -> Option<b
 }
 
 /// Reads any JSON, whose strings may have variables.
-fn data(value: &Value, context: &mut Context<'_, '_>) -> Option<serde_json::Value> {
+pub fn data(value: &Value, context: &mut Context<'_, '_>) -> Option<serde_json::Value> {
     match &value.kind {
         ValueKind::Null => Some(serde_json::Value::Null),
         ValueKind::Bool(bool) => Some((*bool).into()),

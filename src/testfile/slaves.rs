@@ -9,6 +9,7 @@ use super::bounds::{
     ADDRESSES_MAX, ALL_ENTRIES_MAX, COVERED_MAX, ENTRIES_MAX, GIVEN_MAX, PREPARE_MAX, RETOLD_MAX, SLAVES_MAX,
     UNSHARED_BYTES_MAX, UNSHARED_MAX, WITH_MAX,
 };
+use super::commands;
 use super::draft::{Draft, Mention, Role};
 use super::fields::{self, Object};
 use super::json::{KeyValue, Value, ValueKind};
@@ -17,8 +18,9 @@ use super::problem::Problems;
 use super::range::Pattern;
 use super::size::{self, Sizes};
 use super::test::Slave;
+use crate::graph;
 use crate::session::{LABELS_MAX, check_label};
-use crate::wire::{Entry, Policy};
+use crate::wire::{Entry, Policy, When};
 
 /// The files of the results directory. A slave cannot have the name of one, because its directory is next to them.
 pub const RESERVED: [&str; 8] =
@@ -428,7 +430,7 @@ fn share<'s>(
             check_mention(mention, &slave.name, &by_name, slaves, problems);
         }
     }
-    check_cycles(&all, &by_name, problems);
+    check_cycles(&all, problems);
     let entries: Rc<[Entry]> = all.iter().filter_map(|draft| draft.entry()).collect();
     let (without_entries, addresses) = sizes.without_entries(&all);
     let bytes = bytes.saturating_add(without_entries);
@@ -448,6 +450,8 @@ fn check_mention(
     let name = mention.name.as_str();
     let entry = entries.get(name);
     let is = |kinds: &[&str]| entry.is_some_and(|draft| draft.kind.is_none_or(|kind| kinds.contains(&kind)));
+    let is_command = is(&commands::KEYS);
+    let is_command_or_meeting = is_command || is(&["barrier", "sync"]);
     let message = match (mention.role, entry) {
         (Role::Address, _) if slaves.places.contains_key(name) => return,
         (Role::Address, _) => {
@@ -458,65 +462,43 @@ fn check_mention(
             let hint = problems.hint(name, entries.keys().copied());
             format!("the slave {slave:?} has no entry {name:?}{hint}")
         }
-        (Role::After { .. }, Some(draft)) if draft.policy == Some(Policy::Finally) => {
+        (Role::After(_), Some(draft)) if draft.policy == Some(Policy::Finally) => {
             format!("{name:?} runs when the run has ended: nothing can run after it")
         }
-        (Role::After { ready: true, .. }, Some(draft)) if draft.action.is_some() && !draft.has_ready() => {
+        (Role::After(When::Ready), Some(draft)) if draft.action.is_some() && !draft.has_ready() => {
             format!("{name:?} has no \"ready\": add one with a check")
         }
-        (Role::After { exit: Some(_), .. }, _) if !is(&["shell", "barrier", "sync"]) => {
-            format!("{name:?} is not a \"shell\", \"barrier\" or \"sync\" entry: it has no exit status")
+        (Role::After(When::Exited(_)), _) if !is_command_or_meeting => {
+            format!("{name:?} is not a command, a barrier or a sync: it has no exit status")
         }
-        (Role::Kill, _) if !is(&["shell", "barrier", "sync"]) => {
-            format!("{name:?} is not a \"shell\", \"barrier\" or \"sync\" entry: there is nothing to kill")
+        (Role::Kill, _) if !is_command_or_meeting => {
+            format!("{name:?} is not a command, a barrier or a sync: there is nothing to kill")
         }
-        (Role::Pid, _) if !is(&["shell"]) => format!("{name:?} is not a \"shell\" entry: it has no process"),
+        (Role::Pid, _) if !is_command => format!("{name:?} is not a command: it has no process"),
         _ => return,
     };
     let variable = mention.role.variable(name).map_or(String::new(), |variable| format!("{variable}: "));
     problems.add(mention.at, format!("{variable}{message}"));
 }
 
-/// Finds entries that wait for each other. An entry waits for at most one other, so each chain is followed to its end.
-fn check_cycles(all: &[&Draft], drafts: &BTreeMap<&str, &Draft>, problems: &mut Problems<'_>) {
+/// Finds entries that wait for each other.
+fn check_cycles(all: &[&Draft], problems: &mut Problems<'_>) {
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    for (nr, draft) in all.iter().enumerate() {
+        places.entry(&draft.name).or_insert(nr);
+    }
     let before = |draft: &Draft| match &draft.policy {
-        Some(Policy::After(after)) => drafts.get(after.entry.as_str()).copied(),
-        _ => None,
+        Some(Policy::After(after)) => after.of.iter().filter_map(|it| places.get(it.entry.as_str()).copied()).collect(),
+        _ => Vec::new(),
     };
-    // The chain in which each entry was seen first.
-    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    for (chain, first) in all.iter().enumerate() {
-        let mut draft: &Draft = first;
-        let mut met = None;
-        while met.is_none() {
-            met = seen.get(draft.name.as_str()).copied();
-            if met.is_none() {
-                seen.insert(&draft.name, chain);
-                match before(draft) {
-                    Some(next) => draft = next,
-                    None => break,
-                }
-            }
-        }
-        if met == Some(chain) {
-            report_cycle(draft, &before, problems);
-        }
-    }
-}
-
-fn report_cycle<'a>(start: &'a Draft, before: &impl Fn(&Draft) -> Option<&'a Draft>, problems: &mut Problems<'_>) {
-    let mut names = vec![start.name.as_str()];
-    let mut draft = start;
-    while let Some(next) = before(draft) {
-        names.push(&next.name);
-        if next.name == start.name {
-            break;
-        }
-        draft = next;
-    }
-    let after = start.mentions.iter().find(|mention| matches!(mention.role, Role::After { .. }));
+    let befores: Vec<Vec<usize>> = all.iter().map(|draft| before(draft)).collect();
+    let Err(cycle) = graph::order(&befores) else { return };
+    let name = |nr: &usize| all[*nr].name.as_str();
+    let next = cycle.get(1).or(cycle.first()).map(name);
+    let is_next = |mention: &&Mention| matches!(mention.role, Role::After(_)) && Some(&*mention.name) == next;
+    let after = cycle.first().and_then(|first| all[*first].mentions.iter().find(is_next));
     problems.add_once(after.map_or(0, |mention| mention.at), || {
-        let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+        let names: Vec<String> = cycle.iter().chain(cycle.first()).map(|nr| format!("{:?}", name(nr))).collect();
         format!("these entries wait for each other for ever: {}", names.join(" after "))
     });
 }

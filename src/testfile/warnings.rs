@@ -2,6 +2,7 @@
 //!
 //! A warning never prevents a run, because a command may do something that its text does not show.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::json::{KeyValue, Value, ValueKind};
@@ -9,7 +10,7 @@ use super::lists::{List, Times, command_of};
 use super::problem::{Problem, Problems};
 use super::test::{End, Test};
 use super::words;
-use crate::wire::Policy;
+use crate::wire::{Condition, Policy, When};
 
 /// A test, and its file.
 struct File<'a> {
@@ -114,14 +115,25 @@ impl<'a> File<'a> {
 
     /// Warns of commands that notify or await a trigger that the test does not declare.
     fn unknown_triggers_of_commands(&self, place: &EntryRef<'_>, found: &mut Problems<'_>) {
-        let Some(command) = get(place.object, "shell") else { return };
-        let Some(text) = string(command) else { return };
-        let mut inside = found.inside(&command.span, text);
-        for named in words::named(text).into_iter().filter(|named| !self.test.triggers.contains_key(&named.trigger)) {
+        let is_unknown = |named: &words::Named| !self.test.triggers.contains_key(&named.trigger);
+        let message = |named: &words::Named, found: &mut Problems<'_>| {
             let hint = found.hint(&named.trigger, self.test.triggers.keys().map(String::as_str));
-            let message =
-                format!("\"arete {} {}\": the test declares no such trigger{hint}", named.subcommand, named.trigger);
-            found.add(inside.place(named.at), message);
+            format!("\"arete {} {}\": the test declares no such trigger{hint}", named.subcommand, named.trigger)
+        };
+        let texts = ["shell", "script"].into_iter().find_map(|key| get(place.object, key));
+        for (value, text) in texts.map(lines).unwrap_or_default() {
+            let mut inside = found.inside(&value.span, text);
+            for named in words::named(text).into_iter().filter(is_unknown) {
+                let message = message(&named, found);
+                found.add(inside.place(named.at), message);
+            }
+        }
+        if let Some(exec) = get(place.object, "exec") {
+            let text = lines(exec).iter().map(|(_, word)| *word).collect::<Vec<_>>().join(" ");
+            for named in words::named(&text).into_iter().filter(is_unknown) {
+                let message = message(&named, found);
+                found.add(exec.span.start, message);
+            }
         }
     }
 
@@ -140,9 +152,12 @@ impl<'a> File<'a> {
         let list = &self.lists[place.list];
         let entry = &list.entries[place.nr];
         let (Policy::After(after), Some(value)) = (&entry.policy, get(place.object, "after")) else { return };
-        let is_service = list.before(place.nr).is_some_and(|before| list.entries[before].is_service());
-        if is_service && !after.ready && !list.ended.contains(&after.entry) {
-            let (name, service) = (&entry.name, &after.entry);
+        // A service that fails does exit, and one of several entries may be enough.
+        let waits = |it: &&Condition| {
+            matches!(it.when, When::Ended | When::Exited(_)) && !after.any && list.is_service(&it.entry)
+        };
+        if let Some(service) = after.of.iter().find(|it| waits(it) && !list.ended.contains(&it.entry)) {
+            let (name, service) = (&entry.name, &service.entry);
             let message =
                 format!("the entry {name:?} waits for the exit of the service {service:?}, which runs until the end");
             found.add(value.span.start, message);
@@ -151,24 +166,43 @@ impl<'a> File<'a> {
 
     /// Returns the entries that slaves have, each once.
     fn entries(&self) -> Vec<EntryRef<'a>> {
-        let mut owners: BTreeMap<(&str, Option<&str>), (usize, usize)> = BTreeMap::new();
+        // By the name and the command of an entry: the list that has it, and its place there.
+        let mut owners = BTreeMap::<_, (usize, usize)>::new();
         for (list, it) in self.lists.iter().enumerate() {
             for (nr, entry) in it.entries.iter().enumerate() {
-                owners.entry((&entry.name, command_of(entry))).or_insert((list, nr));
+                owners.entry((entry.name.as_str(), command_of(entry))).or_insert((list, nr));
+                // The text of a shipped file is not in the test.
+                owners.entry((entry.name.as_str(), None)).or_insert((list, nr));
             }
         }
         let place = |object: &'a Value| {
             let name = get(object, "name").and_then(string).unwrap_or_default();
-            let command = get(object, "shell").and_then(string);
-            owners.get(&(name, command)).map(|&(list, nr)| EntryRef { object, list, nr })
+            owners.get(&(name, command_in(object))).map(|&(list, nr)| EntryRef { object, list, nr })
         };
         members(self.root, "schedules").flat_map(|member| items(&member.value)).filter_map(place).collect()
     }
 }
 
+/// Returns the command of an entry of the file, as [`command_of`] returns that of the test.
+fn command_in(object: &Value) -> Option<Cow<'_, str>> {
+    let (value, between) = [("shell", "\n"), ("script", "\n"), ("exec", " ")]
+        .into_iter()
+        .find_map(|(key, between)| Some((get(object, key)?, between)))?;
+    Some(match &lines(value)[..] {
+        [(_, text)] => Cow::from(*text),
+        lines => Cow::from(lines.iter().map(|(_, line)| *line).collect::<Vec<_>>().join(between)),
+    })
+}
+
+/// Returns a string, or the strings of a list, each with its value.
+fn lines(value: &Value) -> Vec<(&Value, &str)> {
+    let items = if let ValueKind::List(items) = &value.kind { &items[..] } else { std::slice::from_ref(value) };
+    items.iter().filter_map(|item| Some((item, string(item)?))).collect()
+}
+
 /// Returns how often each trigger can be notified in a run.
 fn notifies<'a>(test: &'a Test, lists: &[List<'a>]) -> BTreeMap<&'a str, Times> {
-    let commands: BTreeSet<&str> = lists.iter().flat_map(|list| list.entries).filter_map(command_of).collect();
+    let commands: BTreeSet<Cow<'_, str>> = lists.iter().flat_map(|list| list.entries).filter_map(command_of).collect();
     // A shipped file may notify any trigger, and so may a command that computes the name.
     let hidden = !test.resources.is_empty() || commands.iter().any(|text| notifies_unnamed(text));
     let mut mentioned: BTreeSet<&str> = BTreeSet::new();

@@ -342,6 +342,7 @@ mod tests {
                 nr: 2,
                 exit: Some(Exit::Code(1)),
                 outcome: EntryOutcome::Failed,
+                attempt: 3,
                 cut_off: true,
                 why: Some("a \"b\"\n\u{9b}".into()),
             }),

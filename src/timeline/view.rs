@@ -320,6 +320,7 @@ fn color(event: &Event<'_>) -> Option<&'static str> {
         Event::Met { .. } | Event::Ending { verdict: Verdict::Failed, .. } => Some(RED),
         Event::Reported(SlaveEvent::Exited { outcome: EntryOutcome::Failed, .. } | SlaveEvent::Trouble { .. })
         | Event::Lost { .. } => Some(RED),
+        Event::Reported(SlaveEvent::Exited { outcome: EntryOutcome::Retried, .. }) => Some(YELLOW),
         Event::Away { .. } | Event::MemberLost { .. } | Event::Stalled { .. } => Some(YELLOW),
         Event::Refused { .. } | Event::Disconnected { .. } | Event::Reported(SlaveEvent::Warning { .. }) => {
             Some(YELLOW)
@@ -404,6 +405,7 @@ mod tests {
                 nr: 1,
                 exit: None,
                 outcome: EntryOutcome::Failed,
+                attempt: 1,
                 cut_off: false,
                 why: why.clone(),
             };

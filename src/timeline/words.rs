@@ -54,10 +54,12 @@ fn describe_reported(event: &SlaveEvent<'_>) -> Option<String> {
         SlaveEvent::EntryReady { entry, nr, after } => {
             format!("{} is ready after {:.3} s", run_name(entry, *nr), after.as_secs_f64())
         }
-        SlaveEvent::Exited { entry, nr, exit, outcome, why, .. } => {
+        SlaveEvent::Exited { entry, nr, exit, outcome, attempt, why, .. } => {
             let outcome = match outcome {
+                EntryOutcome::Passed if *attempt > 1 => "passed at last (flaky)",
                 EntryOutcome::Passed => "passed",
                 EntryOutcome::Failed => "failed",
+                EntryOutcome::Retried => "failed, and is run again",
                 EntryOutcome::Stopped => "stopped",
             };
             let detail = why.as_deref().map(str::to_owned).or_else(|| exit.map(|exit| exit.to_string()));

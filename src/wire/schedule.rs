@@ -1,6 +1,8 @@
 //! The parts of a schedule, as the test file declares it and as a slave receives it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +39,7 @@ impl Entry {
     /// Returns the trigger that the entry notifies itself, by its action or when it becomes ready.
     pub fn notifies(&self) -> Option<&str> {
         match &self.action {
-            Action::Notify { trigger } => Some(trigger),
+            Action::Notify { trigger, .. } => Some(trigger),
             _ => self.readiness()?.trigger.as_deref(),
         }
     }
@@ -58,35 +60,84 @@ pub enum Policy {
     Poke,
     /// When this trigger fires.
     Trigger(String),
-    /// Each time another entry of the slave has exited, or has become ready.
+    /// When other entries of the slave have exited, or have become ready.
     After(After),
     /// When the run has ended.
     Finally,
 }
 
-/// Another entry, and what must have happened to it.
+/// The conditions of an `after` entry. With one condition it runs each time the condition is met, with several once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct After {
-    /// The name of the other entry, on the same slave.
-    pub entry: String,
-    /// The exit that it must have. Absent: any, also if it could not start.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exit: Option<Exit>,
-    /// Run when it is ready, instead of when it has exited.
+    /// The conditions, at least one.
+    pub of: Vec<Condition>,
+    /// Run when the first condition is met, instead of when all are.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub ready: bool,
+    pub any: bool,
+    /// The time between that and the run, in microseconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub delay: u64,
+}
+
+fn is_zero(micros: &u64) -> bool {
+    *micros == 0
+}
+
+/// Another entry of the slave, and what must have happened to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// The name of the other entry.
+    pub entry: String,
+    /// What must have happened.
+    #[serde(default, skip_serializing_if = "When::is_default")]
+    pub when: When,
+}
+
+/// What must have happened to an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum When {
+    /// It has exited, in whatever way, or could not start.
+    #[default]
+    Ended,
+    /// It has exited in this way.
+    Exited(Exit),
+    /// It has failed.
+    Failed,
+    /// It is ready.
+    Ready,
+}
+
+impl When {
+    fn is_default(&self) -> bool {
+        *self == When::default()
+    }
+}
+
+impl fmt::Display for When {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            When::Ended => to.write_str("exits"),
+            When::Exited(exit) => write!(to, "exits with {exit}"),
+            When::Failed => to.write_str("fails"),
+            When::Ready => to.write_str("is ready"),
+        }
+    }
 }
 
 /// What an entry does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
-    /// A command under `/bin/sh -c`.
+    /// A command.
     Shell(Box<Shell>),
     /// Notifies a trigger once.
     Notify {
         /// The trigger.
         trigger: String,
+        /// The data of the notify: any JSON, whose strings may hold variables. Absent: none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        data: Option<serde_json::Value>,
     },
     /// Sends a signal to the process group of every running run of another entry of the slave.
     Kill {
@@ -153,8 +204,12 @@ pub enum Action {
 /// A command: a job, which must exit by itself, or a service, which runs until it is stopped.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Shell {
-    /// The command line; may hold variables.
-    pub command: String,
+    /// The text that the interpreter runs, or the program and its arguments; may hold variables.
+    pub command: Vec<String>,
+    /// The program that runs the text, with its arguments before the text. Absent: `/bin/sh -c`. Empty: the command is a
+    /// program and its arguments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interpreter: Option<Vec<String>>,
     /// The exits with which it passes. A service with an empty list fails if it exits before it is stopped.
     #[serde(default)]
     pub expect: Expect,
@@ -174,12 +229,41 @@ pub struct Shell {
     /// The longest time that the command may run, in microseconds; then it fails. Absent: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u64>,
+    /// What happens when it fails. Absent: it has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<Retries>,
     /// The resources whose paths the command may use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub use_resources: Vec<String>,
     /// Patterns of files below its directory that become results.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub collect: Vec<String>,
+}
+
+impl Shell {
+    /// Returns the command in one text, for people and for searches.
+    pub fn text(&self) -> Cow<'_, str> {
+        match &self.command[..] {
+            [text] => Cow::from(text),
+            words => Cow::from(words.join(" ")),
+        }
+    }
+
+    /// Returns the program and its arguments, before variables are replaced.
+    pub fn argv(&self) -> impl Iterator<Item = &str> {
+        let usual = self.interpreter.is_none().then_some(["/bin/sh", "-c"]);
+        let chosen = self.interpreter.iter().flatten().map(String::as_str);
+        usual.into_iter().flatten().chain(chosen).chain(self.command.iter().map(String::as_str))
+    }
+}
+
+/// How often a job that fails is run again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retries {
+    /// The number of further attempts.
+    pub times: u32,
+    /// The time between a failure and the next attempt, in microseconds.
+    pub delay: u64,
 }
 
 /// The exits with which a command passes.

@@ -57,6 +57,9 @@ pub enum SlaveEvent<'a> {
         exit: Option<Exit>,
         /// The result of the run.
         outcome: EntryOutcome,
+        /// The number of this attempt at a job that is run again if it fails. Absent: 1.
+        #[serde(default = "first", skip_serializing_if = "is_first")]
+        attempt: u32,
         /// It failed because it still ran when its time to finish was over at the end of the run.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         cut_off: bool,
@@ -126,6 +129,14 @@ pub enum SlaveEvent<'a> {
         #[serde(borrow)]
         text: Cow<'a, str>,
     },
+}
+
+fn first() -> u32 {
+    1
+}
+
+fn is_first(attempt: &u32) -> bool {
+    *attempt == first()
 }
 
 /// The origin of a poke.

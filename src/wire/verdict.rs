@@ -22,6 +22,8 @@ pub enum EntryOutcome {
     Passed,
     /// It exited otherwise, exceeded its timeout, or could not start.
     Failed,
+    /// It failed, and is run again.
+    Retried,
     /// A `kill` action or the end of the run stopped it.
     Stopped,
 }

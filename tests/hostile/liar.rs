@@ -20,7 +20,7 @@ fn lies() -> Vec<Vec<u8>> {
     let mut lies: Vec<Vec<u8>> = nasty_lines().into_iter().map(|line| [line, b"\n".to_vec()].concat()).collect();
     // The lines of a liar that was believed before.
     lies.extend(nasty_lines().into_iter().map(|line| [WELCOME.as_bytes(), &line, b"\n"].concat()));
-    let entry = r#"{"name":"x","policy":{"at":0},"action":{"shell":{"command":"true"}}}"#;
+    let entry = r#"{"name":"x","policy":{"at":0},"action":{"shell":{"command":["true"]}}}"#;
     let prepare = |run: &str, entries: &str, resources: &str| {
         format!(
             "{WELCOME}{{\"type\":\"prepare\",\"run\":\"{run}\",\"test\":\"t\",\"entries\":[{entries}],\"resources\":[{resources}],\"triggers\":[\"t\"],\"grace\":18446744073709551615}}\n"

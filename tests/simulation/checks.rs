@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use arete::controller::OUTPUT_MAX;
 use arete::testfile::{End, OnLost, Test};
-use arete::wire::{Action, FromController, Manner, Policy};
+use arete::wire::{Action, FromController, Manner, Policy, When};
 use serde_json::Value;
 
 use crate::lab::CONTROLLER;
@@ -440,7 +440,9 @@ impl Checks {
                     let entries =
                         test.slaves.iter().filter(|slave| slave.name == place).flat_map(|slave| &*slave.entries);
                     let after = entries.filter(|entry| entry.name == *mark).find_map(|entry| match &entry.policy {
-                        Policy::After(after) if after.ready => Some(after.entry.clone()),
+                        Policy::After(after) => {
+                            after.of.iter().find(|it| it.when == When::Ready).map(|it| it.entry.clone())
+                        }
                         _ => None,
                     });
                     let Some(awaited) = after else { continue };
@@ -457,7 +459,8 @@ impl Checks {
         let mut instants = Vec::new();
         for fact in &world.ledger {
             let Fact::Started { at, life, mark, stdout, .. } = fact else { continue };
-            if !self.is_mine(stdout) {
+            // A later attempt at a job has its own time.
+            if !self.is_mine(stdout) || !stdout.ends_with(format!("{mark}.out")) {
                 continue;
             }
             let entries = &test.slaves[life.node - 1].entries;
@@ -572,6 +575,15 @@ impl Checks {
         let begun = self.events.iter().any(|event| text(event, "slave") == name && text(event, "event") == "begun");
         let open = self.runs.iter().find(|((slave, ..), exited)| slave == name && !**exited);
         hold!(open.is_none(), "{name} has stopped, and {open:?} has not exited");
+        for entry in entries.iter().filter(|entry| waits_for_several(entry)) {
+            let runs = self.runs.keys().filter(|(slave, of, _)| slave == name && *of == entry.name).count();
+            hold!(runs <= 1, "{name} ran {} {runs} times", entry.name);
+        }
+        for event in self.events.iter().filter(|event| text(event, "slave") == name && is_retried(event)) {
+            let next = event["nr"].as_u64().unwrap_or(0) + 1;
+            let key = (name.to_owned(), text(event, "entry").to_owned(), next);
+            hold!(self.runs.get(&key) == Some(&true), "{name} has stopped, and no attempt followed {event}");
+        }
         for (trigger, entry) in entries.iter().filter_map(triggered_entry) {
             let runs = self.runs.keys().filter(|(slave, of, _)| slave == name && of == entry).count();
             hold!(runs <= 1, "{name} ran {entry} {runs} times");
@@ -595,8 +607,7 @@ impl Checks {
         for trigger in self.initial.keys() {
             let key = (name.to_owned(), trigger.clone());
             let counted = self.counted.get(&key).copied().unwrap_or(0);
-            let of_action =
-                |entry: &&arete::wire::Entry| matches!(&entry.action, Action::Notify { trigger: it } if it == trigger);
+            let of_action = |entry: &&arete::wire::Entry| matches!(&entry.action, Action::Notify { trigger: it, .. } if it == trigger);
             let actions: BTreeSet<&str> = entries.iter().filter(of_action).map(|entry| entry.name.as_str()).collect();
             let by_entries = |outcomes: &[&str]| {
                 let ended = self.events.iter().filter(|event| {
@@ -690,6 +701,15 @@ fn is_cut_off(event: &Value, test: &Test) -> bool {
         && text(event, "why") == "the end of the run"
         && !matches!(test.end, End::Duration(_))
         && entry.is_some_and(|entry| !entry.is_service())
+}
+
+fn waits_for_several(entry: &arete::wire::Entry) -> bool {
+    matches!(&entry.policy, Policy::After(after) if after.of.len() > 1)
+}
+
+/// Returns whether an attempt at a job failed that another one follows.
+fn is_retried(event: &Value) -> bool {
+    text(event, "event") == "exited" && text(event, "outcome") == "retried"
 }
 
 fn is_failure(event: &Value) -> bool {

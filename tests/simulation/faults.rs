@@ -35,7 +35,7 @@ fn by(fault: Fault) -> By {
         | Fault::LeaveUnheard
         | Fault::WaitsForEver => By::Runs,
         Fault::ReadyTooEarly | Fault::StopsTooEarly | Fault::OutputGoesOn | Fault::OutputKeptAgain => By::Runs,
-        Fault::RefusedGoesOn | Fault::FactsComeLater => By::Runs,
+        Fault::RefusedGoesOn | Fault::FactsComeLater | Fault::AttemptForgotten | Fault::ConditionMetTwice => By::Runs,
         Fault::ReleasesUnproven | Fault::ReleasesOneShort | Fault::VerdictToldOnce => By::Meetings,
         Fault::OwedForgottenFirst => By::Meetings,
         Fault::LostSlaveAwaited | Fault::CannotComeTooEarly => By::Meetings,

@@ -8,7 +8,9 @@ use std::time::Duration;
 use arete::controller::OUTPUT_MAX;
 use arete::machine::{Exit, Signal};
 use arete::testfile::{End, OnFail, OnLost, Slave, Test};
-use arete::wire::{Action, After, CHUNK_MAX, Entry, Expect, Policy, Resource, Shell, Verdict};
+use arete::wire::{
+    Action, After, CHUNK_MAX, Condition, Entry, Expect, Policy, Resource, Retries, Shell, Verdict, When,
+};
 use fastrand::Rng;
 use sha2::{Digest, Sha256};
 
@@ -77,7 +79,11 @@ pub fn plan(rng: &mut Rng) -> Plan {
     let mut entries: Vec<Vec<Entry>> = (0..count).map(|_| draft.slave()).collect();
     for index in 0..triggers {
         if draft.sure[index] == 0 {
-            entries[0].push(at(&format!("seed{index}"), 100_000, Action::Notify { trigger: trigger_name(index) }));
+            entries[0].push(at(
+                &format!("seed{index}"),
+                100_000,
+                Action::Notify { trigger: trigger_name(index), data: None },
+            ));
             draft.sure[index] = 1;
         }
     }
@@ -142,6 +148,32 @@ pub fn leave(seed: u64, plan: &mut Plan) {
     *entries = entries.iter().cloned().chain([at("leaves", 0, shell("leaves", &command))]).collect();
 }
 
+/// A job fails at first and is run again, and another entry waits for it and for a worker. This has its own generator,
+/// too. The end of other tests may come between two attempts.
+pub fn again(seed: u64, plan: &mut Plan) {
+    let mut rng = Rng::with_seed(!seed.rotate_left(8));
+    let test = Rc::get_mut(&mut plan.test).expect("it is not shared yet");
+    let ends = |slave: &Slave| slave.entries.iter().any(|entry| matches!(entry.action, Action::End { .. }));
+    if rng.u8(0..3) > 0 || !matches!(test.end, End::Idle { .. }) || test.slaves.iter().any(ends) {
+        return;
+    }
+    let (times, passes) = (rng.u32(1..4), rng.u32(1..6));
+    let Action::Shell(job) = shell("again", &format!("out try; sleep 50; tries {passes}")) else { return };
+    let retries = Some(Retries { times, delay: rng.u64(0..400_000) });
+    if passes > times + 1 {
+        plan.verdict = plan.verdict.map(|_| Verdict::Failed);
+    }
+    let condition = |entry: &str| Condition { entry: entry.to_owned(), when: When::Ended };
+    let after = After { of: vec![condition("again"), condition("w0")], any: rng.bool(), delay: rng.u64(0..400_000) };
+    let more = [
+        at("again", rng.u64(0..2_000_000), Action::Shell(Box::new(Shell { retries, ..*job }))),
+        entry("both", Policy::After(after), shell("both", "out both; sleep 20")),
+    ];
+    let slave = rng.usize(0..test.slaves.len());
+    let entries = &mut test.slaves[slave].entries;
+    *entries = entries.iter().cloned().chain(more).collect();
+}
+
 fn resources(rng: &mut Rng) -> BTreeMap<String, (PathBuf, Vec<u8>)> {
     let count = if rng.bool() { rng.usize(1..=2) } else { 0 };
     let resource = |index: usize| {
@@ -170,7 +202,7 @@ fn described(name: &str, bytes: &[u8]) -> Resource {
 }
 
 pub fn shell(name: &str, steps: &str) -> Action {
-    Action::Shell(Box::new(Shell { command: format!("mark {name}; {steps}"), ..Shell::default() }))
+    Action::Shell(Box::new(Shell { command: vec![format!("mark {name}; {steps}")], ..Shell::default() }))
 }
 
 pub fn entry(name: &str, policy: Policy, action: Action) -> Entry {
@@ -214,7 +246,11 @@ impl Draft<'_> {
             let (name, action) = ("next", self.quiet_script("next"));
             entries.push(entry(
                 name,
-                Policy::After(After { entry: "w0".to_owned(), exit: None, ready: false }),
+                Policy::After(After {
+                    of: vec![Condition { entry: "w0".to_owned(), when: When::Ended }],
+                    any: false,
+                    delay: 0,
+                }),
                 action,
             ));
         }
@@ -229,7 +265,7 @@ impl Draft<'_> {
     /// The action of a poke. The generator counts its notify where it makes the poke.
     fn poke_action(&mut self) -> Action {
         let trigger = trigger_name(0);
-        if self.rng.bool() { Action::Notify { trigger } } else { shell("p", "out poked; notify t0") }
+        if self.rng.bool() { Action::Notify { trigger, data: None } } else { shell("p", "out poked; notify t0") }
     }
 
     /// A command that exits by itself, and notifies and pokes before.
@@ -335,7 +371,7 @@ impl Draft<'_> {
                 }
                 let trigger = trigger_name(later);
                 if self.rng.bool() {
-                    Action::Notify { trigger }
+                    Action::Notify { trigger, data: None }
                 } else {
                     shell(&name, &format!("out heard; notify {trigger}"))
                 }

@@ -14,7 +14,7 @@ use arete::machine::{Exit, Signal};
 use arete::testfile::{self, End, OnFail, OnLost, Shipped, Test};
 use arete::wire::operate::{Offer, RunStatus};
 use arete::wire::readiness::{Readiness, ReadyCheck};
-use arete::wire::{Action, Entry, Expect, Policy, Shell, Verdict};
+use arete::wire::{Action, After, Condition, Entry, Expect, Policy, Retries, Shell, Verdict, When};
 use fastrand::Rng;
 use serde_json::{Value, json};
 
@@ -298,6 +298,20 @@ fn exits(exits: &[Exit]) -> Value {
     exits.iter().map(exit).collect()
 }
 
+/// The conditions of an entry in the form of a test file.
+fn after_text(after: &After) -> Value {
+    let one = |condition: &Condition| match condition.when {
+        When::Ready => json!({ "entry": condition.entry, "ready": true }),
+        When::Ended => json!(condition.entry),
+        other => panic!("no generated test waits for {other}"),
+    };
+    let of: Vec<Value> = after.of.iter().map(one).collect();
+    match &of[..] {
+        [one] => one.clone(),
+        _ => json!({ if after.any { "any" } else { "all" }: of, "delay": seconds(after.delay) }),
+    }
+}
+
 /// An entry in the form of a test file.
 fn entry_text(entry: &Entry) -> Value {
     let mut text = json!({ "name": entry.name });
@@ -305,14 +319,16 @@ fn entry_text(entry: &Entry) -> Value {
         Policy::At(micros) => text["at"] = seconds(*micros),
         Policy::Poke => text["poke"] = json!(true),
         Policy::Trigger(trigger) => text["trigger"] = json!(trigger),
-        Policy::After(after) if after.ready => text["after"] = json!({ "entry": after.entry, "ready": true }),
-        Policy::After(after) => text["after"] = json!(after.entry),
+        Policy::After(after) => text["after"] = after_text(after),
         Policy::Finally => text["finally"] = json!(true),
     }
     match &entry.action {
         Action::Shell(shell) => {
-            let Shell { command, expect, timeout, use_resources, collect, .. } = &**shell;
+            let Shell { command, expect, timeout, retries, use_resources, collect, .. } = &**shell;
             text["shell"] = json!(command);
+            if let Some(Retries { times, delay }) = retries {
+                text["retries"] = json!({ "times": times, "delay": seconds(*delay) });
+            }
             if shell.service {
                 text["service"] = json!(true);
             }
@@ -331,7 +347,7 @@ fn entry_text(entry: &Entry) -> Value {
                 }
             }
         }
-        Action::Notify { trigger } => text["notify"] = json!(trigger),
+        Action::Notify { trigger, .. } => text["notify"] = json!(trigger),
         Action::Kill { entry, signal } => (text["kill"], text["signal"]) = (json!(entry), json!(signal.name())),
         Action::End { verdict } => text["end"] = serde_json::to_value(verdict).expect("it is a word"),
         other => panic!("no generated test has {other:?}"),

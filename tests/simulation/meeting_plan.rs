@@ -498,7 +498,7 @@ impl Plan {
             }
             let trigger = format!("t{nr}");
             triggers.insert(trigger.clone(), 1);
-            let notify = Action::Notify { trigger: trigger.clone() };
+            let notify = Action::Notify { trigger: trigger.clone(), data: None };
             entries[rng.usize(0..self.hosts)].push(crate::generator::at(&format!("n{nr}"), at, notify));
             Policy::Trigger(trigger)
         };

@@ -18,6 +18,7 @@
 //! | `kill [-SIGNAL] PID` | sends a signal |
 //! | `append TEXT` | writes its standard input, and TEXT after it, to its output |
 //! | `slow MS`, `fail` | waits; ends with status 1 |
+//! | `tries COUNT` | ends with status 1 unless this is run COUNT of its entry or a later one |
 //! | `exit CODE`, `die SIGNAL` | ends |
 
 use std::path::PathBuf;
@@ -269,6 +270,10 @@ impl World {
             "kill" => self.kill_step(pid, rest),
             "rm" => self.remove(pid, rest),
             "append" => self.append(pid, rest),
+            "tries" => {
+                let nr = self.processes[&pid].run.as_ref().map_or(1, |(_, nr)| u64::from(*nr));
+                self.end_process(pid, Exit::Code(i32::from(nr < number())));
+            }
             "fail" => self.end_process(pid, Exit::Code(1)),
             "exit" => self.end_process(pid, Exit::Code(number() as i32)),
             "die" => self.end_process(pid, Exit::Signal(Signal::from_name(rest).expect("a signal's name"))),

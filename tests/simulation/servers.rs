@@ -1,7 +1,7 @@
 //! Entries that become ready in each possible way, and entries that wait for that.
 
 use arete::wire::readiness::{Readiness, ReadyCheck};
-use arete::wire::{Action, After, Entry, Policy};
+use arete::wire::{Action, After, Condition, Entry, Policy, When};
 
 use super::{Draft, at, entry, shell, trigger_name};
 
@@ -27,7 +27,11 @@ impl Draft<'_> {
                 }
                 let action = awaited(shell("server", &steps), check, IN_TIME, trigger.map(trigger_name));
                 entries.push(at("server", begins, action));
-                let after = After { entry: "server".to_owned(), exit: None, ready: true };
+                let after = After {
+                    of: vec![Condition { entry: "server".to_owned(), when: When::Ready }],
+                    any: false,
+                    delay: 0,
+                };
                 entries.push(entry("client", Policy::After(after), shell("client", "out it is there; sleep 20")));
             }
             _ => {}

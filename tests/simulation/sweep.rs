@@ -88,6 +88,7 @@ impl Sweep {
         let mut plan = generator::plan(&mut rng);
         generator::gush(seed, &mut plan);
         generator::leave(seed, &mut plan);
+        generator::again(seed, &mut plan);
         let again = (seed / 4).is_multiple_of(4);
         let nr = Rc::new(Cell::new(1));
         let launched = !again && (seed / 16).is_multiple_of(3);

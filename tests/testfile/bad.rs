@@ -32,7 +32,7 @@ pub const BAD: &[Bad] = &[
     Bad { by_schema: None, problems: &[r#"1:12: expected "," or "}" in the object, found hi: write a quotation mark inside a string as \""#], text: r#"{"name": ""hi""}"# },
     Bad { by_schema: None, problems: &[r#"1:12: expected "," or "}" in the object, found ']': add the missing bracket before it"#], text: r#"[{"name": 1]"# },
     Bad { by_schema: Some(true), problems: &[
-        r#"3:1: an entry needs an action: one of "shell", "notify", "kill", "end", "barrier" or "sync""#,
+        r#"3:1: an entry needs an action: one of "shell", "script", "exec", "file", "notify", "kill", "end", "barrier" or "sync""#,
         r#"3:35: "timeout": "5 m" has the unknown unit "m": the units are h, min, s and ms"#,
         r#"3:52: "expect" is a number, "any" or a list such as [0, 3, "SIGTERM"], found "SIGTERM": write ["SIGTERM"]"#,
     ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
@@ -179,7 +179,7 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "at": 0, "poke": true, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
-    Bad { by_schema: Some(true), problems: &[r#"3:1: an entry needs an action: one of "shell", "notify", "kill", "end", "barrier" or "sync""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(true), problems: &[r#"3:1: an entry needs an action: one of "shell", "script", "exec", "file", "notify", "kill", "end", "barrier" or "sync""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0}
 ]}, "slaves": {"a": ["s"]} }"# },
@@ -195,7 +195,7 @@ pub const BAD: &[Bad] = &[
         r#"3:57: an entry has only one of "shell" and "notify": remove one of them"#,
         r#"3:67: unknown trigger "goo", did you mean "go"?"#,
         r#"3:85: "timeout" must be longer than 0, such as "5s""#,
-        r#"4:24: "after" needs the key "entry""#,
+        r#"4:24: "after" needs an entry or a list of entries: one of "entry", "all" or "any""#,
         r#"4:33: "exit" is a whole number from 0 to 255, found 300"#,
         r#"4:38: "ready" does not go with "exit": an entry runs either when the other one is ready or when it has exited"#,
         r#"4:47: "ready" is true or absent, found a number"#,
@@ -225,7 +225,7 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "poke": false, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
-    Bad { by_schema: Some(true), problems: &[r#"3:15: "finally" goes only with "shell": when it runs, the run has ended"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(true), problems: &[r#"3:15: "finally" goes only with a command: when it runs, the run has ended"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "finally": true, "notify": "go"}
 ]}, "slaves": {"a": ["s"]} }"# },
@@ -245,7 +245,7 @@ pub const BAD: &[Bad] = &[
 {"name": "e", "at": "1h30", "shell": ""}
 ]}, "slaves": {"a": ["s"]} }"# },
     Bad { by_schema: Some(true), problems: &[
-        r#"3:32: "e" is not a "shell", "barrier" or "sync" entry: there is nothing to kill"#,
+        r#"3:32: "e" is not a command, a barrier or a sync: there is nothing to kill"#,
         r#"3:47: unknown signal "SIGTREM", did you mean "SIGTERM"?"#,
     ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
@@ -256,8 +256,8 @@ pub const BAD: &[Bad] = &[
 {"name": "e", "at": 0, "shell": "x", "signal": "TERM"}
 ]}, "slaves": {"a": ["s"]} }"# },
     Bad { by_schema: Some(true), problems: &[
-        r#"3:40: "env" goes only with "shell""#,
-        r#"3:51: "expect" goes only with "shell", "barrier" or "sync""#,
+        r#"3:40: "env" goes only with a command"#,
+        r#"3:51: "expect" goes only with a command, "barrier" or "sync""#,
     ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0, "notify": "go", "env": {}, "expect": 1}
@@ -338,11 +338,11 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "@{f.pid} @{b.address}"}
 ]}, "slaves": {"a": ["s"]} }"# },
-    Bad { by_schema: Some(true), problems: &[r#"3:24: "after" is the name of an entry or an object, found a number"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(true), problems: &[r#"3:24: "after" is the name of an entry, a list or an object, found a number"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "after": 1, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
-    Bad { by_schema: Some(true), problems: &[r#"3:24: "after" needs the key "entry""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(true), problems: &[r#"3:24: "after" needs an entry or a list of entries: one of "entry", "all" or "any""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "after": {"exit": 0}, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
@@ -381,9 +381,9 @@ pub const BAD: &[Bad] = &[
 {"name": "f", "finally": true, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
     Bad { by_schema: Some(false), problems: &[
-        r#"3:34: "p" is not a "shell", "barrier" or "sync" entry: it has no exit status"#,
-        r#"3:66: @{p.pid}: "p" is not a "shell" entry: it has no process"#,
-        r#"5:32: "p" is not a "shell", "barrier" or "sync" entry: there is nothing to kill"#,
+        r#"3:34: "p" is not a command, a barrier or a sync: it has no exit status"#,
+        r#"3:66: @{p.pid}: "p" is not a command: it has no process"#,
+        r#"5:32: "p" is not a command, a barrier or a sync: there is nothing to kill"#,
     ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "after": {"entry": "p", "exit": 0}, "shell": "kill @{p.pid}"},
@@ -646,7 +646,7 @@ pub const BAD: &[Bad] = &[
         r##"4:94: "signal" goes only with "kill""##,
         r##"5:52: "data" goes only with "sync""##,
         r##"5:63: "all_alive" goes only with "sync""##,
-        r##"5:82: "cwd" goes only with "shell""##,
+        r##"5:82: "cwd" goes only with a command"##,
         r##"6:63: "abort" goes only with "barrier""##,
     ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
 "schedules": {"s": [
@@ -659,18 +659,18 @@ pub const BAD: &[Bad] = &[
         r##"3:38: "members" goes only with "barrier" or "sync""##,
         r##"3:56: "count" goes only with "barrier" or "sync""##,
         r##"3:68: "as" goes only with "barrier" or "sync""##,
-        r##"4:37: "timeout" goes only with "shell", "barrier" or "sync""##,
+        r##"4:37: "timeout" goes only with a command, "barrier" or "sync""##,
     ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
 "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x", "members": ["a"], "count": 2, "as": "#b"},
 {"name": "f", "at": 0, "kill": "e", "timeout": 3}
 ]}, "slaves": {"a": ["s"]} }"## },
-    Bad { by_schema: Some(true), problems: &[r##"3:15: "finally" goes only with "shell": when it runs, the run has ended"##], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(true), problems: &[r##"3:15: "finally" goes only with a command: when it runs, the run has ended"##], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
 "schedules": {"s": [
 {"name": "e", "finally": true, "barrier": "x", "count": 3}
 ]}, "slaves": {"a": ["s"]} }"## },
     Bad { by_schema: Some(true), problems: &[
-        r##"3:15: "finally" goes only with "shell": when it runs, the run has ended"##,
+        r##"3:15: "finally" goes only with a command: when it runs, the run has ended"##,
         r##"3:81: "all_alive" is true or false, found a number"##,
     ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
 "schedules": {"s": [
@@ -678,7 +678,7 @@ pub const BAD: &[Bad] = &[
 ]}, "slaves": {"a": ["s"]} }"## },
     Bad { by_schema: Some(false), problems: &[
         r##"3:65: @{nobody.address}: unknown slave "nobody"; known: "a""##,
-        r##"3:86: @{r.path}: only a "shell" entry uses resources"##,
+        r##"3:86: @{r.path}: only a command uses resources"##,
         r##"3:99: "@{" without "}": write "@@{" for a literal "@{""##,
         r##"3:112: @{f.pid}: the slave "a" has no entry "f"; known: "e""##,
     ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
@@ -704,7 +704,7 @@ pub const BAD: &[Bad] = &[
 {"name": "e", "at": 0, "sync": "x", "members": ["@al", "c1"], "data": 0}
 ]}, "slaves": {"a": ["s"]} }"## },
     Bad { by_schema: Some(false), problems: &[
-        r##"4:74: @{e.pid}: "e" is not a "shell" entry: it has no process"##,
+        r##"4:74: @{e.pid}: "e" is not a command: it has no process"##,
     ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
 "schedules": {"s": [
 {"name": "e", "at": 0, "barrier": "x", "count": 2},

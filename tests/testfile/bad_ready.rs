@@ -12,7 +12,7 @@ pub const OF_READY: &[Bad] = &[
         r##"6:57: "port" is a whole number from 1 to 65535, found 0"##,
         r##"6:70: "within" must be longer than 0, such as "5s""##,
         r##"7:59: "notify" is true or absent, found false"##,
-        r##"8:39: "ready" goes only with "shell""##,
+        r##"8:39: "ready" goes only with a command"##,
         r##"9:47: "ready" does not go with "finally": nothing starts when the run has ended"##,
         r##"10:47: "service" does not go with "finally": the run waits for its exit"##,
     ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "schedules": {"s": [

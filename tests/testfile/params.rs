@@ -29,7 +29,7 @@ fn problems(text: &str, given: &[(&str, &str)]) -> Vec<String> {
 
 #[test]
 fn params_are_replaced_in_values_numbers_and_keys() {
-    let command = |test: &testfile::Test| test.slaves[0].entries[0].shell().expect("a command").command.clone();
+    let command = |test: &testfile::Test| test.slaves[0].entries[0].shell().expect("a command").text().into_owned();
     let Authored { test, json, .. } = read(TEST, &[]).expect("a test");
     assert_eq!((test.slaves.len(), test.triggers["go"]), (2, 2));
     assert_eq!(command(&test), "run -r 100M -v false @@{param.rate} @{slave.name}");

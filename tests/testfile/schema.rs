@@ -75,6 +75,7 @@ fn of_list(root: &Value, key: &str, rule: &Value, items: &[Value]) -> bool {
     match key {
         "items" => items.iter().all(|item| allows(root, rule, item)),
         "minItems" => items.len() as u64 >= rule.as_u64().unwrap(),
+        "maxItems" => items.len() as u64 <= rule.as_u64().unwrap(),
         "uniqueItems" => items.iter().enumerate().all(|(place, item)| !items[..place].contains(item)),
         _ => of_others(key),
     }
@@ -100,7 +101,8 @@ fn of_number(key: &str, rule: &Value, number: f64) -> bool {
 
 /// Allows a value for a keyword that applies to another type.
 fn of_others(key: &str) -> bool {
-    const KNOWN: [&str; 17] = [
+    const KNOWN: [&str; 18] = [
+        "maxItems",
         "properties",
         "additionalProperties",
         "propertyNames",

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
+use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestRerun, TestSuite};
 use serde::Deserialize;
 
 use crate::cli::directory;
@@ -64,7 +64,6 @@ pub fn write(results: &Path, to: &Path) -> Result<(), Error> {
 }
 
 fn report(summary: &Summary) -> Report {
-    let time = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or_default();
     let mut suite = TestSuite::new(&*summary.test);
     suite.set_time(time(summary.duration));
     for (name, value) in [("run", &summary.run), ("verdict", &summary.verdict), ("why", &summary.why)] {
@@ -75,9 +74,18 @@ fn report(summary: &Summary) -> Report {
     suite.add_test_case(run);
     for (slave, part) in &summary.slaves {
         for (entry, runs) in &part.entries {
+            let is_last = |run: &&EntryRun| run.outcome.as_deref() != Some(RETRIED);
+            let several = runs.iter().filter(is_last).count() > 1;
+            let mut attempts = Vec::new();
             for one in runs {
-                let name = if runs.len() > 1 { format!("{entry} #{}", one.nr) } else { entry.clone() };
-                let mut case = TestCase::new(name, status(summary, slave, entry, one));
+                if one.outcome.as_deref() == Some(RETRIED) {
+                    attempts.push(attempt(one));
+                    continue;
+                }
+                let name = if several { format!("{entry} #{}", one.nr) } else { entry.clone() };
+                let mut status = status(summary, slave, entry, one);
+                status.add_reruns(attempts.drain(..));
+                let mut case = TestCase::new(name, status);
                 case.set_classname(format!("{}.{slave}", summary.test));
                 if let (Some(begin), Some(end)) = (one.spawned, one.exited) {
                     case.set_time(time(end - begin));
@@ -89,6 +97,24 @@ fn report(summary: &Summary) -> Report {
     let mut report = Report::new(&*summary.test);
     report.add_test_suite(suite);
     report
+}
+
+/// The outcome of an attempt at a job that another one follows.
+const RETRIED: &str = "retried";
+
+/// Returns an attempt that failed before the last one.
+fn attempt(run: &EntryRun) -> TestRerun {
+    let mut rerun = TestRerun::new(NonSuccessKind::Failure);
+    rerun.set_message(run.why.as_deref().unwrap_or("it has failed"));
+    if let (Some(begin), Some(end)) = (run.spawned, run.exited) {
+        rerun.set_time(time(end - begin));
+    }
+    rerun
+}
+
+/// Returns a time in seconds as a duration.
+fn time(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
 /// Returns the verdict as a status. A failure that is no entry's, such as the loss of a slave, has its words here.

@@ -145,8 +145,13 @@ impl Run {
                 member.spawned(at, entry, *nr, *pid);
             }
             SlaveEvent::EntryReady { entry, nr, .. } => member.entry_ready(entry, *nr),
-            SlaveEvent::Exited { entry, nr, exit, outcome, why, .. } => {
-                member.exited(entry, *nr, RunEnd { at, exit: *exit, outcome: *outcome, why: None }, why.as_deref());
+            SlaveEvent::Exited { entry, nr, exit, outcome, attempt, why, .. } => {
+                member.exited(
+                    entry,
+                    *nr,
+                    RunEnd { at, exit: *exit, outcome: *outcome, attempt: *attempt, why: None },
+                    why.as_deref(),
+                );
             }
             SlaveEvent::Tail { entry, nr, text } => self.failures.tail(&member.name, entry, *nr, text),
             SlaveEvent::Heard { .. } => member.idle = None,

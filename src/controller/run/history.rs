@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::controller::run::plan::{How, Plan, SlaveIx};
+use crate::controller::run::plan::{Plan, SlaveIx, Starts};
 use crate::machine::{Exit, Time};
 use crate::wire::rendezvous::Wait;
-use crate::wire::{EntryOutcome, SlaveEvent};
+use crate::wire::{EntryOutcome, SlaveEvent, When};
 
 /// The reports of all slaves, counted.
 #[derive(Debug, Clone, Default)]
@@ -32,11 +32,16 @@ pub struct SlaveHistory {
 /// The reports about one entry, counted.
 #[derive(Debug, Clone, Default)]
 pub struct EntryHistory {
-    /// How many runs have begun, or could not begin.
-    pub runs: usize,
+    /// How many runs have begun, or could not begin, with all attempts.
+    runs: usize,
     /// How many runs have not ended.
-    pub open: usize,
+    open: usize,
+    /// How many failed attempts at a job are not followed by the next one yet.
+    retried: usize,
+    /// How many attempts were followed by another one, or will be.
+    attempts: usize,
     ended: usize,
+    failed: usize,
     ready: usize,
     /// The exits that other entries wait for, with the number of each.
     exits: Vec<(Exit, usize)>,
@@ -70,6 +75,7 @@ impl History {
                 let Some(entry) = shape.find(entry) else { return };
                 let known = slave.entries.entry(entry).or_default();
                 known.runs += 1;
+                known.retried = known.retried.saturating_sub(1);
                 if open {
                     known.open += usize::from(slave.open.insert((entry, *nr), false).is_none());
                 }
@@ -84,13 +90,30 @@ impl History {
             SlaveEvent::Exited { entry, nr, exit, outcome, why, .. } => {
                 let Some(number) = shape.find(entry) else { return };
                 let awaited = &shape.entries[usize::from(number)].awaited;
-                slave.exited((number, *nr), exit.filter(|exit| awaited.contains(exit)));
+                slave.exited((number, *nr), *outcome, exit.filter(|exit| awaited.contains(exit)));
                 if *outcome == EntryOutcome::Failed {
                     slave.fail(at, entry, *exit, why.as_deref());
                 }
             }
             _ => {}
         }
+    }
+}
+
+impl EntryHistory {
+    /// Returns how many runs have begun, or could not begin. All attempts at a job are one run.
+    pub fn begun(&self) -> usize {
+        self.runs - (self.attempts - self.retried)
+    }
+
+    /// Returns whether a run has not ended.
+    pub fn goes_on(&self) -> bool {
+        self.open > 0 || self.is_between_attempts()
+    }
+
+    /// Returns whether an attempt at a job has failed, and the next one has not begun.
+    pub fn is_between_attempts(&self) -> bool {
+        self.retried > 0
     }
 }
 
@@ -101,7 +124,7 @@ impl SlaveHistory {
 
     /// Returns whether any run of an entry has not ended.
     pub fn runs_anything(&self) -> bool {
-        !self.open.is_empty()
+        self.entries.values().any(EntryHistory::goes_on)
     }
 
     pub fn first_failure(&self) -> Option<&str> {
@@ -113,22 +136,47 @@ impl SlaveHistory {
         self.waiting.contains(&nr)
     }
 
-    /// Returns how often the event has happened that another entry waits for.
-    pub fn count(&self, nr: u16, how: How) -> usize {
-        let Some(known) = self.entries.get(&nr) else { return 0 };
-        match how {
-            How::Ready => known.ready,
-            How::Ended => known.ended,
-            How::Exited(exit) => known.exits.iter().find(|(one, _)| *one == exit).map_or(0, |(_, count)| *count),
+    /// Returns whether an entry begins without a trigger or a poke, as far as is known.
+    pub fn is_due(&self, nr: u16, starts: &Starts) -> bool {
+        let begun = self.entry(nr).map_or(0, EntryHistory::begun);
+        let met = |&(other, when): &(u16, When)| self.count(other, when) > begun;
+        match starts {
+            Starts::At => begun == 0,
+            Starts::All(of) if of.len() == 1 => met(&of[0]),
+            Starts::All(of) => begun == 0 && of.iter().all(met),
+            Starts::Any(of) => begun == 0 && of.iter().any(met),
+            Starts::Poke | Starts::Trigger(_) | Starts::Finally => false,
         }
     }
 
-    fn exited(&mut self, (entry, nr): (u16, u32), awaited: Option<Exit>) {
+    /// Returns how often the event has happened that another entry waits for.
+    pub fn count(&self, nr: u16, when: When) -> usize {
+        let Some(known) = self.entries.get(&nr) else { return 0 };
+        match when {
+            When::Ready => known.ready,
+            When::Ended => known.ended,
+            When::Failed => known.failed,
+            When::Exited(exit) => known.exits.iter().find(|(one, _)| *one == exit).map_or(0, |(_, count)| *count),
+        }
+    }
+
+    fn exited(&mut self, (entry, nr): (u16, u32), outcome: EntryOutcome, awaited: Option<Exit>) {
         let known = self.entries.entry(entry).or_default();
-        known.open -= usize::from(self.open.remove(&(entry, nr)).is_some());
-        known.ended += 1;
+        let began = self.open.remove(&(entry, nr)).is_some();
+        known.open -= usize::from(began);
         // A run that could not begin was not reported as spawned.
-        known.runs = known.runs.max(known.ended);
+        let attempts = known.ended + known.attempts + 1;
+        if known.runs < attempts {
+            known.runs = attempts;
+            known.retried = known.retried.saturating_sub(1);
+        }
+        if outcome == EntryOutcome::Retried {
+            known.attempts += 1;
+            known.retried += 1;
+            return;
+        }
+        known.ended += 1;
+        known.failed += usize::from(outcome == EntryOutcome::Failed);
         if let Some(exit) = awaited {
             match known.exits.iter_mut().find(|(one, _)| *one == exit) {
                 Some((_, count)) => *count += 1,

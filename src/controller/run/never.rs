@@ -10,7 +10,7 @@ use crate::controller::run::failures::FailureKind;
 use crate::controller::run::roster::{RunEnd, RunSlave, Stage};
 use crate::controller::run::run::Run;
 use crate::text;
-use crate::wire::{After, Entry, EntryOutcome, Policy};
+use crate::wire::{After, Condition, Entry, EntryOutcome, Policy, When};
 
 /// The most lines in a report.
 const LINES_MAX: usize = 20;
@@ -70,18 +70,22 @@ pub fn lines(run: &Run, passed: bool) -> Vec<String> {
     lines
 }
 
-/// Returns whether an entry waits for one of several exits. A run can pass without it.
+/// Returns whether an entry waits for one of several exits or entries. A run can pass without it.
 fn is_branch(entry: &Entry) -> bool {
-    matches!(&entry.policy, Policy::After(After { exit: Some(_), .. }))
+    let of_one = |it: &Condition| matches!(it.when, When::Exited(_) | When::Failed);
+    matches!(&entry.policy, Policy::After(after) if after.any || after.of.iter().any(of_one))
 }
 
 /// Returns why an entry that ran did not start the entry that waits for it.
-fn became_of(member: &RunSlave, after: &After) -> String {
-    let name = &after.entry;
+fn became_of(member: &RunSlave, condition: &Condition) -> String {
+    let name = &condition.entry;
     match member.last_run(name).and_then(|run| run.end.as_ref()) {
-        _ if after.ready => format!("{name} never was"),
+        _ if condition.when == When::Ready => format!("{name} never was"),
         Some(end) if end.outcome == EntryOutcome::Stopped => format!("{name} was stopped"),
-        Some(RunEnd { exit: Some(exit), .. }) if after.exit.is_some() => format!("{name}: {exit}"),
+        Some(end) if end.outcome == EntryOutcome::Passed && condition.when == When::Failed => {
+            format!("{name} passed")
+        }
+        Some(RunEnd { exit: Some(exit), .. }) if condition.when != When::Ended => format!("{name}: {exit}"),
         Some(_) => format!("{name} exited when nothing began any more"),
         None => format!("{name} had not exited"),
     }
@@ -113,18 +117,31 @@ impl<'a> Causes<'a> {
                 chain += "and so on; ";
                 break;
             }
-            let how = match after.exit {
-                Some(exit) => format!("exits with {exit}"),
-                None if after.ready => "is ready".to_owned(),
-                None => "exits".to_owned(),
-            };
-            chain += &format!("waits until {} {how}; ", after.entry);
-            if self.member.counts.contains_key(&after.entry) {
+            let condition = self.obstacle(after)?;
+            chain += &format!("waits until {} {}; ", condition.entry, condition.when);
+            if self.member.counts.contains_key(&condition.entry) {
                 break;
             }
-            entry = self.by_name.get(after.entry.as_str())?;
+            entry = self.by_name.get(condition.entry.as_str())?;
         }
         Some(chain + &cause)
+    }
+
+    /// Returns the condition that an entry still waits for: the first one whose entry has not begun, otherwise the first
+    /// one that its last run has not met.
+    fn obstacle<'b>(&self, after: &'b After) -> Option<&'b Condition> {
+        let has_begun = |it: &&Condition| self.member.counts.contains_key(&it.entry);
+        let is_met = |it: &Condition| {
+            let end = self.member.last_run(&it.entry).and_then(|run| run.end.as_ref());
+            match it.when {
+                When::Ready => self.member.last_run(&it.entry).is_some_and(|run| run.ready),
+                When::Ended => end.is_some(),
+                When::Failed => end.is_some_and(|end| end.outcome == EntryOutcome::Failed),
+                When::Exited(exit) => end.is_some_and(|end| end.exit == Some(exit)),
+            }
+        };
+        let of = &after.of;
+        of.iter().find(|it| !has_begun(it)).or_else(|| of.iter().find(|it| !is_met(it))).or(of.first())
     }
 
     /// Follows a chain to its end, each entry once.
@@ -138,11 +155,14 @@ impl<'a> Causes<'a> {
             self.known.insert(&entry.name, None);
             passed.push(entry.name.as_str());
             match &entry.policy {
-                Policy::After(after) if self.member.counts.contains_key(&after.entry) => {
-                    break Some(Rc::from(became_of(self.member, after)));
-                }
-                Policy::After(after) => match self.by_name.get(after.entry.as_str()) {
-                    Some(other) => entry = other,
+                Policy::After(after) => match self.obstacle(after) {
+                    Some(condition) if self.member.counts.contains_key(&condition.entry) => {
+                        break Some(Rc::from(became_of(self.member, condition)));
+                    }
+                    Some(condition) => match self.by_name.get(condition.entry.as_str()) {
+                        Some(other) => entry = other,
+                        None => break None,
+                    },
                     None => break None,
                 },
                 policy => break self.first_cause(policy).map(Rc::from),

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use crate::controller::room::meeting::Meeting;
 use crate::machine::Exit;
 use crate::testfile::Test;
-use crate::wire::{Action, Entry, Policy};
+use crate::wire::{Action, Condition, Entry, Policy, When};
 
 /// The place of a slave in the test.
 pub type SlaveIx = usize;
@@ -63,21 +63,16 @@ pub struct EntryPlan {
 }
 
 /// When an entry starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Starts {
     At,
     Poke,
     Trigger(usize),
-    After(u16, How),
+    /// When all conditions are met.
+    All(Box<[(u16, When)]>),
+    /// When the first condition is met.
+    Any(Box<[(u16, When)]>),
     Finally,
-}
-
-/// The event of an entry for which another one waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum How {
-    Ready,
-    Ended,
-    Exited(Exit),
 }
 
 /// The effect of an entry.
@@ -154,13 +149,15 @@ impl Plan {
             shape.entries.push(plan);
         }
         for nr in 0..shape.entries.len() {
-            let Starts::After(other, how) = shape.entries[nr].starts else { continue };
-            let other = &mut shape.entries[usize::from(other)];
-            other.followers.push(nr as u16);
-            if let How::Exited(exit) = how
-                && !other.awaited.contains(&exit)
-            {
-                other.awaited.push(exit);
+            let (Starts::All(of) | Starts::Any(of)) = shape.entries[nr].starts.clone() else { continue };
+            for (other, when) in of {
+                let other = &mut shape.entries[usize::from(other)];
+                other.followers.push(nr as u16);
+                if let When::Exited(exit) = when
+                    && !other.awaited.contains(&exit)
+                {
+                    other.awaited.push(exit);
+                }
             }
         }
         shape.comings = comings.into_iter().map(|((meeting, tag), entries)| Coming { meeting, tag, entries }).collect();
@@ -179,14 +176,11 @@ impl Plan {
             Policy::Poke => Starts::Poke,
             // A test names no other trigger and no other entry. If it did, the entry would never start.
             Policy::Trigger(trigger) => self.trigger(trigger).map_or(Starts::Finally, Starts::Trigger),
-            Policy::After(after) => by_name.get(&after.entry).map_or(Starts::Finally, |other| {
-                let how = match after.exit {
-                    _ if after.ready => How::Ready,
-                    Some(exit) => How::Exited(exit),
-                    None => How::Ended,
-                };
-                Starts::After(*other, how)
-            }),
+            Policy::After(after) => {
+                let condition = |it: &Condition| by_name.get(&it.entry).map(|other| (*other, it.when));
+                let of: Option<Box<_>> = after.of.iter().map(condition).collect();
+                of.map_or(Starts::Finally, if after.any { Starts::Any } else { Starts::All })
+            }
             Policy::Finally => Starts::Finally,
         }
     }

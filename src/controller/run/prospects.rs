@@ -15,11 +15,12 @@ use std::rc::Rc;
 
 use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::Outlook;
-use crate::controller::run::history::History;
+use crate::controller::run::history::{EntryHistory, History};
 use crate::controller::run::plan::{Does, Plan, SlaveIx, Starts};
 use crate::controller::run::roster::{RunSlave, Stage};
 use crate::controller::run::run::Run;
 use crate::machine::faults::{Fault, injected};
+use crate::wire::When;
 
 /// Whether members may still come, for one look at a run.
 #[derive(Debug)]
@@ -267,20 +268,34 @@ impl<'a> Walk<'a> {
         let idle = member.has_nothing_to_do(self.run.room.triggers.fired().len() as u64);
         for (nr, entry) in (0..).zip(&plan.shape(ix).entries) {
             let known = history.entry(nr);
-            let runs = known.map_or(0, |known| known.runs);
+            let runs = known.map_or(0, EntryHistory::begun);
             let is_under_way = unknown
-                || known.is_some_and(|known| known.open > 0)
+                || known.is_some_and(EntryHistory::goes_on)
                 || !idle
-                    && match entry.starts {
-                        Starts::At => runs == 0 && !injected(Fault::CannotComeTooEarly),
+                    && match &entry.starts {
+                        Starts::At if injected(Fault::CannotComeTooEarly) => false,
                         Starts::Poke => true,
-                        Starts::Trigger(trigger) => runs == 0 && self.fired[trigger],
-                        Starts::After(other, how) => history.count(other, how) > runs,
-                        Starts::Finally => false,
+                        Starts::Trigger(trigger) => runs == 0 && self.fired[*trigger],
+                        starts => history.is_due(nr, starts),
                     };
             if is_under_way {
                 self.enliven(ix, nr);
             }
+        }
+    }
+
+    /// An entry that waits for a live one is live too, unless it waits for others that are not and have not happened.
+    fn enliven_follower(&mut self, ix: SlaveIx, nr: u16) {
+        let (history, live) = (self.history.of(ix), self.live_of(ix));
+        let began = history.entry(nr).is_some_and(|known| known.begun() > 0);
+        let may = |&(other, when): &(u16, When)| live[usize::from(other)] || history.count(other, when) > 0;
+        let may_run = match &self.plan.shape(ix).entries[usize::from(nr)].starts {
+            // Entries with one condition run each time.
+            Starts::All(of) => of.len() == 1 || !began && of.iter().all(may),
+            _ => !began,
+        };
+        if may_run {
+            self.enliven(ix, nr);
         }
     }
 
@@ -297,7 +312,7 @@ impl<'a> Walk<'a> {
 
     fn follow(&mut self, ix: SlaveIx, nr: u16) {
         let entry = &self.plan.shape(ix).entries[usize::from(nr)];
-        entry.followers.iter().for_each(|other| self.enliven(ix, *other));
+        entry.followers.iter().for_each(|other| self.enliven_follower(ix, *other));
         match entry.does {
             Does::Anything { .. } => {
                 self.lives[ix].1 = true;

@@ -380,7 +380,7 @@ impl Run {
     pub(in crate::controller) fn failure_in(&self, at: Time, ix: usize, what: &SlaveEvent<'_>) -> Option<Failure> {
         let slave = &self.roster.get(ix).name;
         match what {
-            SlaveEvent::Exited { entry, nr, outcome: EntryOutcome::Failed, cut_off, exit, why } => {
+            SlaveEvent::Exited { entry, nr, outcome: EntryOutcome::Failed, cut_off, exit, why, .. } => {
                 let reason = why.as_deref().unwrap_or("no reason is known").to_owned();
                 let entry = Some((entry.to_string(), *nr));
                 let kind = if *cut_off { FailureKind::CutOff } else { FailureKind::Entry };

@@ -206,6 +206,9 @@ struct RunSummary<'a> {
     exit: Option<Exit>,
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<EntryOutcome>,
+    /// The number of this attempt at a job, if that is not the first one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<&'a str>,
 }
@@ -351,6 +354,7 @@ fn run_summary<'a>(run: &'a EntryRun, since: &impl Fn(Time) -> Option<f64>) -> R
         exited: end.and_then(|end| since(end.at)),
         exit: end.and_then(|end| end.exit),
         outcome: end.map(|end| end.outcome),
+        attempt: end.map(|end| end.attempt).filter(|attempt| *attempt > 1),
         why: end.and_then(|end| end.why.as_deref()),
     }
 }

@@ -159,13 +159,34 @@ pub struct EntryRun {
     pub end: Option<RunEnd>,
 }
 
-/// The numbers of the runs of an entry: all, and those that passed, were stopped and failed.
+/// The numbers of the runs of an entry: all, and those of each outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     pub runs: usize,
     pub passed: usize,
     pub stopped: usize,
     pub failed: usize,
+    /// The attempts that failed and were followed by another one.
+    pub retried: usize,
+    /// The runs that passed at a later attempt. They count as passed too.
+    pub flaky: usize,
+}
+
+impl Counts {
+    /// Returns the number of runs that have ended.
+    pub fn ended(&self) -> usize {
+        self.passed + self.stopped + self.failed + self.retried
+    }
+
+    /// Adds the numbers of another slave.
+    pub fn add(&mut self, more: &Counts) {
+        self.runs += more.runs;
+        self.passed += more.passed;
+        self.stopped += more.stopped;
+        self.failed += more.failed;
+        self.retried += more.retried;
+        self.flaky += more.flaky;
+    }
 }
 
 /// The end of a run of an entry.
@@ -174,6 +195,8 @@ pub struct RunEnd {
     pub at: Time,
     pub exit: Option<Exit>,
     pub outcome: EntryOutcome,
+    /// The number of this attempt at the job: 1, 2, 3, ...
+    pub attempt: u32,
     pub why: Option<String>,
 }
 
@@ -281,12 +304,16 @@ impl RunSlave {
     pub fn exited(&mut self, entry: &str, nr: u32, mut end: RunEnd, why: Option<&str>) {
         let counts = self.counts.entry(entry.to_owned()).or_default();
         match end.outcome {
-            EntryOutcome::Passed => counts.passed += 1,
+            EntryOutcome::Passed => {
+                counts.passed += 1;
+                counts.flaky += usize::from(end.attempt > 1);
+            }
+            EntryOutcome::Retried => counts.retried += 1,
             EntryOutcome::Stopped => counts.stopped += 1,
             EntryOutcome::Failed => counts.failed += 1,
         }
         // A run that could not begin has no report of its beginning.
-        counts.runs = counts.runs.max(counts.passed + counts.stopped + counts.failed);
+        counts.runs = counts.runs.max(counts.ended());
         let known = self.open.remove(&(entry.to_owned(), nr));
         if known.is_none() && !self.knows_all_runs() {
             return;
@@ -398,7 +425,7 @@ mod tests {
     }
 
     fn end() -> RunEnd {
-        RunEnd { at: Time::default(), exit: None, outcome: EntryOutcome::Failed, why: None }
+        RunEnd { at: Time::default(), exit: None, outcome: EntryOutcome::Failed, attempt: 1, why: None }
     }
 
     #[test]

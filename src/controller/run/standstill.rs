@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::controller::room::meeting::Meeting;
-use crate::controller::run::history::SlaveHistory;
-use crate::controller::run::plan::{Does, EntryPlan, Starts};
+use crate::controller::run::history::{EntryHistory, SlaveHistory};
+use crate::controller::run::plan::{Does, EntryPlan};
 use crate::controller::run::roster::Stage;
 use crate::controller::run::run::{Phase, Run};
 use crate::machine::{Outbox, Time};
@@ -106,9 +106,13 @@ impl Run {
 /// Returns whether an entry of a slave does nothing by itself: it waits, or it does not run and does not start at a later
 /// time.
 fn rests(history: &SlaveHistory, nr: u16, entry: &EntryPlan) -> bool {
-    let (runs, open) = history.entry(nr).map_or((0, 0), |known| (known.runs, known.open));
-    if open == 0 {
-        return runs > 0 || entry.starts != Starts::At;
+    let known = history.entry(nr);
+    if !known.is_some_and(EntryHistory::goes_on) {
+        return !history.is_due(nr, &entry.starts);
+    }
+    // Between two attempts at a job nothing runs, but the next one begins by itself.
+    if known.is_some_and(EntryHistory::is_between_attempts) {
+        return false;
     }
     match entry.does {
         Does::Meets => true,

@@ -60,20 +60,21 @@ fn entries(roster: &Roster) -> String {
             if counts.get(at).is_none_or(|(name, _)| *name != entry.as_str()) {
                 counts.insert(at, (entry, Counts::default()));
             }
-            let sum = &mut counts[at].1;
-            sum.runs += more.runs;
-            sum.passed += more.passed;
-            sum.stopped += more.stopped;
-            sum.failed += more.failed;
+            counts[at].1.add(more);
             at += 1;
         }
     }
     let width = counts.iter().map(|(entry, _)| entry.len()).max().unwrap_or(0);
     let mut text = String::new();
     for (entry, counts) in counts {
-        let unknown = counts.runs - counts.passed - counts.stopped - counts.failed;
-        let parts =
-            [(counts.passed, "passed"), (counts.stopped, "stopped"), (counts.failed, "failed"), (unknown, "unknown")];
+        let parts = [
+            (counts.passed - counts.flaky, "passed"),
+            (counts.flaky, "flaky (passed at a later attempt)"),
+            (counts.stopped, "stopped"),
+            (counts.failed, "failed"),
+            (counts.retried, "tried again"),
+            (counts.runs - counts.ended(), "unknown"),
+        ];
         let parts = parts.iter().filter(|(count, _)| *count > 0);
         let parts: Vec<_> = parts.map(|(count, word)| format!("{count} {word}")).collect();
         text += &format!("  {entry:<width$}  {}\n", parts.join(", "));

@@ -282,7 +282,7 @@ impl Run {
         self.phase = Phase::Finally;
         self.timers.set(Timer::Grace, turn.now + self.part.grace);
         for entry in entries {
-            self.begin_entry(Due { entry, ..Default::default() }, turn);
+            self.begin_entry(Due::new(entry, None), turn);
         }
     }
 

@@ -7,7 +7,7 @@ use crate::slave::process::RunKey;
 use crate::slave::readiness::Look;
 use crate::slave::refusal::Refusal;
 use crate::slave::run::Run;
-use crate::slave::schedule::Occasion;
+use crate::slave::schedule::Happened;
 use crate::slave::shorten::clip;
 use crate::slave::turn::Turn;
 use crate::slave::variables::Variables;
@@ -25,7 +25,7 @@ impl Run {
             Err(why) => return self.end_early(key, &why.to_string(), self.part.grace, turn),
         }
         if injected(Fault::ReadyTooEarly) {
-            self.start_those_after(key, entry);
+            self.start_those_after(key, entry, turn);
         }
         self.test(key, turn);
     }
@@ -106,18 +106,19 @@ impl Run {
         let entry = &entries[ready.entry];
         let (name, nr, after) = (entry.name.as_str().into(), ready.nr, ready.after);
         self.reports.push(SlaveEvent::EntryReady { entry: name, nr, after }, turn);
-        self.start_those_after(key, ready.entry);
+        self.start_those_after(key, ready.entry, turn);
         if let Some(trigger) = entry.notifies() {
             self.notify(trigger, None, Waiter::None, turn);
         }
     }
 
     /// Starts the entries that follow the readiness of this run.
-    fn start_those_after(&mut self, key: RunKey, entry: usize) {
+    fn start_those_after(&mut self, key: RunKey, entry: usize, turn: &mut Turn<'_>) {
         if self.running() {
-            let entries = &self.part.entries;
-            let cause = self.processes.get(key).and_then(|run| run.cause.as_deref());
-            self.queue.add(Occasion::Ready(&entries[entry].name).entries(entries), cause);
+            let entries = self.part.entries.clone();
+            let cause = self.processes.get(key).and_then(|run| run.cause.clone());
+            let after = self.conditions.happened(&entries[entry].name, Happened::Ready, &entries);
+            self.run_after(after, cause.as_deref(), turn);
         }
     }
 }

@@ -3,18 +3,19 @@
 use std::time::Duration;
 
 use crate::exit_code;
+use crate::machine::faults::{Fault, injected};
 use crate::machine::{ChildId, Command, Exit, Signal};
 use crate::slave::aimed;
 use crate::slave::notifies::Waiter;
 use crate::slave::process::{Doing, Due, EntryRun, RunKey, ends_a_process, judge};
 use crate::slave::run::Run;
-use crate::slave::schedule::Occasion;
+use crate::slave::schedule::Happened;
 use crate::slave::shorten::clip;
 use crate::slave::timer::Timer;
 use crate::slave::turn::Turn;
 use crate::slave::variables::Unresolved;
 use crate::text;
-use crate::wire::{Action, EntryOutcome, Expect, Shell, SlaveEvent};
+use crate::wire::{Action, EntryOutcome, Expect, Policy, RawJson, Retries, Shell, SlaveEvent};
 
 /// Why a run of an entry did not begin or did not pass.
 type Why = Option<String>;
@@ -31,11 +32,7 @@ impl Run {
         let entries = self.part.entries.clone();
         match &entries[due.entry].action {
             Action::Shell(shell) => self.begin_shell(due, shell, turn),
-            Action::Notify { trigger } => {
-                self.spawned_report(&due, None, turn);
-                let key = self.processes.insert(EntryRun::new(due, Doing::Notify));
-                self.notify(trigger, None, Waiter::Entry(key), turn);
-            }
+            Action::Notify { trigger, data } => self.begin_notify(due, trigger, data.as_ref(), turn),
             Action::Kill { entry, signal } => {
                 self.spawned_report(&due, None, turn);
                 self.kill(entry, *signal, &entries[due.entry].name, turn);
@@ -65,6 +62,17 @@ impl Run {
         }
     }
 
+    fn begin_notify(&mut self, due: Due, trigger: &str, data: Option<&serde_json::Value>, turn: &mut Turn<'_>) {
+        let data = match data.map(|data| self.variables().note(data)).transpose() {
+            Ok(data) => data,
+            Err(Unresolved::NotYet) => return self.queue.defer(due),
+            Err(Unresolved::Never(why)) => return self.finished(due, None, EntryOutcome::Failed, Some(why), turn),
+        };
+        self.spawned_report(&due, None, turn);
+        let key = self.processes.insert(EntryRun::new(due, Doing::Notify));
+        self.notify(trigger, data.as_deref().map(|json| RawJson { json }), Waiter::Entry(key), turn);
+    }
+
     fn begin_shell(&mut self, due: Due, shell: &Shell, turn: &mut Turn<'_>) {
         let mut command = match self.command(shell, due.entry, due.nr.unwrap_or(1)) {
             Ok(command) => command,
@@ -74,7 +82,7 @@ impl Run {
         if !shell.collect.is_empty() {
             self.collects.extend(command.cwd.clone().map(|cwd| (due.entry, cwd)));
         }
-        self.aim(&shell.command, due.entry);
+        self.aim(&shell.text(), due.entry);
         let says_ready = self.readies.is_told(due.entry);
         let socket = &self.config.socket;
         let ear = says_ready.then(|| turn.out.hear(|ear| socket.with_extension(format!("{}.ear", ear.0))));
@@ -128,7 +136,7 @@ impl Run {
         let make_cwd = cwd.starts_with(work);
         let [stdout, stderr] = self.output_of(index, nr).map(|(_, path)| Some(path));
         Ok(Command {
-            argv: vec!["/bin/sh".to_owned(), "-c".to_owned(), values.expand(&shell.command)?],
+            argv: shell.argv().map(|text| values.expand(text)).collect::<Result<_, _>>()?,
             cwd: Some(cwd),
             make_cwd,
             env: variables,
@@ -156,6 +164,7 @@ impl Run {
             run.killed_by = Some((signal, by.to_owned()));
             match run.doing {
                 Doing::Meet => self.kill_meeting(key, signal, turn),
+                Doing::Delay => self.kill_attempt(key, signal, turn),
                 Doing::Process { .. } | Doing::Notify => self.signal_run(key, signal, turn),
             }
         }
@@ -173,7 +182,61 @@ impl Run {
         self.finished(run.into(), Some(exit), outcome, why, turn);
     }
 
-    /// A run of an entry is over, or could not begin: reports it, and starts the entries that follow.
+    /// An attempt that has not begun has no process either.
+    fn kill_attempt(&mut self, key: RunKey, signal: Signal, turn: &mut Turn<'_>) {
+        if ends_a_process(signal)
+            && let Some(run) = self.take(key)
+        {
+            let why = run.killed_by.as_ref().map(|(signal, by)| format!("entry {by} sent {}", signal.name()));
+            self.finished(run.into(), None, EntryOutcome::Stopped, why, turn);
+        }
+    }
+
+    /// Returns the next attempt at a job whose run is over and has failed; `None` if none follows.
+    fn next_attempt(&self, run: &Due, outcome: EntryOutcome) -> Option<Retries> {
+        let retries = self.part.entries[run.entry].shell()?.retries?;
+        let again = outcome == EntryOutcome::Failed && self.jobs_may_run() && !run.is_final;
+        (again && run.attempt <= retries.times).then_some(retries)
+    }
+
+    /// Waits for the next attempt at a job, which has a number of its own.
+    fn await_attempt(&mut self, run: Due, delay: Duration, turn: &mut Turn<'_>) {
+        let nr = self.processes.count(run.entry);
+        let next = Due { nr: Some(nr), attempt: run.attempt + 1, ..run };
+        let key = self.processes.insert(EntryRun::new(next, Doing::Delay));
+        self.timers.set(Timer::Attempt(key), turn.now + delay);
+    }
+
+    /// The time until an attempt is over.
+    pub(super) fn begin_attempt(&mut self, key: RunKey, turn: &mut Turn<'_>) {
+        if let Some(run) = self.take(key) {
+            self.begin_entry(run.into(), turn);
+        }
+    }
+
+    /// Runs entries whose conditions are met, at once or after their delays.
+    pub(super) fn run_after(&mut self, entries: Vec<usize>, cause: Option<&str>, turn: &mut Turn<'_>) {
+        let schedule = self.part.entries.clone();
+        let delay = |index: usize| match &schedule[index].policy {
+            Policy::After(after) => Duration::from_micros(after.delay),
+            _ => Duration::ZERO,
+        };
+        let (at_once, later): (Vec<usize>, Vec<usize>) = entries.into_iter().partition(|index| delay(*index).is_zero());
+        self.queue.add(at_once, cause);
+        for index in later {
+            match self.queue.delay(index, cause) {
+                Ok(nr) => self.timers.set(Timer::Delay(nr), turn.now + delay(index)),
+                Err(why) => {
+                    let nr = self.processes.count(index);
+                    let due = Due { nr: Some(nr), ..Due::new(index, cause.map(str::to_owned)) };
+                    self.finished(due, None, EntryOutcome::Failed, Some(why.to_string()), turn);
+                }
+            }
+        }
+    }
+
+    /// A run of an entry is over, or could not begin: reports it, and starts the entries that follow, or the next
+    /// attempt.
     pub(super) fn finished(
         &mut self,
         run: Due,
@@ -184,19 +247,28 @@ impl Run {
     ) {
         let entries = self.part.entries.clone();
         let name = &entries[run.entry].name;
+        let again = self.next_attempt(&run, outcome);
+        let outcome = if again.is_some() { EntryOutcome::Retried } else { outcome };
         let why = why.as_deref().map(|why| clip(why).into());
         let nr = run.nr.unwrap_or(1);
-        let (entry, cut_off) = (name.as_str().into(), run.cut_off);
-        self.reports.push(SlaveEvent::Exited { entry, nr, exit, outcome, cut_off, why }, turn);
+        let (entry, cut_off, attempt) = (name.as_str().into(), run.cut_off, run.attempt);
+        self.reports.push(SlaveEvent::Exited { entry, nr, exit, outcome, attempt, cut_off, why }, turn);
+        if let Some(retries) = again {
+            if injected(Fault::AttemptForgotten) {
+                return;
+            }
+            return self.await_attempt(run, Duration::from_micros(retries.delay), turn);
+        }
         if self.running() {
-            let after = Occasion::Exit { entry: name, exit }.entries(&entries);
-            self.queue.add(after, run.cause.as_deref());
+            let after = self.conditions.happened(name, Happened::Exited { exit, outcome }, &entries);
+            self.run_after(after, run.cause.as_deref(), turn);
         }
     }
 
     /// Removes a run from the ones that go on.
     pub(super) fn take(&mut self, key: RunKey) -> Option<EntryRun> {
         self.timers.cancel(&Timer::Timeout(key));
+        self.timers.cancel(&Timer::Attempt(key));
         let run = self.processes.remove(key)?;
         match (&run.doing, self.timers.get(&Timer::Kill(key))) {
             // Its first process has exited in time. The rest of its group has the same time.
@@ -213,7 +285,7 @@ impl Run {
         run.doing = Doing::Process { child, pid: Some(pid) };
         self.strays.may_come();
         let (entry, nr) = (run.entry, run.nr);
-        self.spawned_report(&Due { entry, nr: Some(nr), ..Due::default() }, Some(pid), turn);
+        self.spawned_report(&Due { nr: Some(nr), ..Due::new(entry, None) }, Some(pid), turn);
         for (name, path) in self.output_of(entry, nr) {
             self.output.follow(name, path);
         }

@@ -42,7 +42,7 @@ fn jobs_may_finish_while_services_go_on_and_nothing_begins() {
     let mut world = World::running(json!([
         shell("job", json!({"at": 0}), json!({})),
         shell("srv", json!({"at": 0}), json!({"service": true, "expect": {"of": []}})),
-        shell("next", json!({"after": {"entry": "job"}}), json!({})),
+        shell("next", json!({"after": {"of": [{"entry": "job"}]}}), json!({})),
         shell("later", json!({"at": 5_000_000}), json!({})),
         shell("on", json!({"trigger": "go"}), json!({}))
     ]));
@@ -89,7 +89,7 @@ fn a_job_that_was_asked_to_end_is_not_awaited_and_not_cut_off() {
         shell("slow", json!({"at": 0}), json!({})),
         shell("slow2", json!({"at": 0}), json!({})),
         entry("k", json!({"trigger": "go"}), kill),
-        shell("k2", json!({"trigger": "go"}), json!({"command": "kill @{slow2.pid}"}))
+        shell("k2", json!({"trigger": "go"}), json!({"command": ["kill @{slow2.pid}"]}))
     ]));
     world.tell(json!({"type": "triggered", "room": "r1", "trigger": "go"}));
     world.exits("k2", Exit::Code(0));
@@ -242,7 +242,7 @@ fn nothing_new_starts_once_the_end_has_begun() {
     let mut world = World::running(json!([
         shell("a", json!({"at": 0}), json!({})),
         shell("later", json!({"at": 1_000_000}), json!({})),
-        shell("then", json!({"after": {"entry": "a"}}), json!({})),
+        shell("then", json!({"after": {"of": [{"entry": "a"}]}}), json!({})),
         shell("p", json!("poke"), json!({})),
         shell("t", json!({"trigger": "go"}), json!({}))
     ]));

@@ -249,7 +249,7 @@ fn an_entry_at_a_barrier_runs_until_the_verdict_and_exits_with_its_status() {
             entry("up", json!({"at": 0}), json!({"barrier": {"barrier": "up"}})),
             entry(
                 "next",
-                json!({"after": {"entry": "up", "exit": {"code": status}}}),
+                json!({"after": {"of": [{"entry": "up", "when": {"exited": {"code": status}}}]}}),
                 json!({"notify": {"trigger": "go"}})
             ),
         ]));
@@ -334,7 +334,7 @@ fn the_end_of_the_run_stops_entries_and_takes_their_arrivals_back() {
 #[test]
 fn a_kill_ends_an_entry_that_waits_and_takes_its_arrival_back() {
     for action in [json!({"barrier": {"barrier": "up"}}), json!({"sync": {"session": "up", "value": 1}})] {
-        let killed = |exit| json!({"after": {"entry": "up", "exit": exit}});
+        let killed = |exit| json!({"after": {"of": [{"entry": "up", "when": {"exited": exit}}]}});
         let mut world = World::running(json!([
             entry("up", json!({"at": 0}), action),
             entry("pause", json!({"at": 1_000_000}), json!({"kill": {"entry": "up", "signal": "SIGSTOP"}})),

@@ -14,8 +14,8 @@ fn world_with(check: Value, more: Value) -> World {
     ready.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     World::running(json!([
         shell("srv", json!({"at": 0}), json!({"service": true, "expect": {"of": []}, "ready": ready})),
-        shell("use", json!({"after": {"entry": "srv", "ready": true}}), json!({})),
-        shell("next", json!({"after": {"entry": "srv"}}), json!({}))
+        shell("use", json!({"after": {"of": [{"entry": "srv", "when": "ready"}]}}), json!({})),
+        shell("next", json!({"after": {"of": [{"entry": "srv"}]}}), json!({}))
     ]))
 }
 
@@ -260,8 +260,8 @@ fn while_jobs_finish_readiness_starts_nothing_and_its_failure_still_counts() {
         let ready = json!({"check": {"port": {"port": 80}}, "within": 5_000_000});
         let mut world = World::running(json!([
             shell("srv", json!({"at": 0}), json!({"ready": ready})),
-            shell("use", json!({"after": {"entry": "srv", "ready": true}}), json!({})),
-            shell("next", json!({"after": {"entry": "srv"}}), json!({}))
+            shell("use", json!({"after": {"of": [{"entry": "srv", "when": "ready"}]}}), json!({})),
+            shell("next", json!({"after": {"of": [{"entry": "srv"}]}}), json!({}))
         ]));
         world.tell(json!({"type": "stop", "run": "r1", "reason": "x", "how": "finish"}));
         world

@@ -232,7 +232,7 @@ fn a_fatal_bye_ends_a_slave_for_one_run_and_no_other() {
 fn an_address_that_changes_before_the_start_is_taken_over_and_confirmed() {
     let mut world = World::new();
     world.connect(None, 0);
-    let entries = json!([shell("a", json!({"at": 0}), json!({"command": "echo @{b.address}"}))]);
+    let entries = json!([shell("a", json!({"at": 0}), json!({"command": ["echo @{b.address}"]}))]);
     world.prepare(json!({"entries": entries, "addresses": {"b": "10.0.0.1"}}));
     assert_eq!(world.take_said("ready").len(), 1);
     world.prepare(json!({"entries": entries, "addresses": {"b": "10.0.0.2"}}));

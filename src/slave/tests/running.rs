@@ -110,7 +110,7 @@ fn a_command_gets_its_environment_directory_and_variables() {
         "a",
         json!({"at": 0}),
         json!({
-        "command": "x '@{arete-slave-poke}' @{slave.name} @@{y}", "cwd": "sub", "env": {"W": "@{slave.workdir}"}})
+        "command": ["x '@{arete-slave-poke}' @{slave.name} @@{y}"], "cwd": "sub", "env": {"W": "@{slave.workdir}"}})
     )]));
     let command = &world.spawned[0].1;
     assert_eq!(command.argv, ["/bin/sh", "-c", "x 'kill -USR1 4242' node1 @{y}"]);
@@ -135,7 +135,7 @@ fn a_command_gets_its_environment_directory_and_variables() {
 #[test]
 fn a_slave_that_serves_under_another_name_does_so_in_this_run_only() {
     let entries =
-        json!([shell("a", json!({"at": 0}), json!({"command": "x @{slave.name} @{any1.address} @{any2.address}"}))]);
+        json!([shell("a", json!({"at": 0}), json!({"command": ["x @{slave.name} @{any1.address} @{any2.address}"]}))]);
     let mut world = World::new();
     world.run(json!({"serve_as": "any2", "entries": entries, "addresses": {"any1": "192.0.2.1", "any2": "192.0.2.9"}}));
     let slave = |command: &Command| command.env.iter().find(|(name, _)| name == "ARETE_SLAVE").unwrap().1.clone();
@@ -164,9 +164,9 @@ fn a_slave_cannot_serve_under_a_name_that_is_not_valid() {
 #[test]
 fn the_pid_of_an_entry_is_that_of_its_running_process_and_never_stale() {
     let entries = json!([
-        shell("uses", json!({"at": 0}), json!({"command": "kill @{srv.pid}"})),
+        shell("uses", json!({"at": 0}), json!({"command": ["kill @{srv.pid}"]})),
         shell("srv", json!({"at": 0}), json!({})),
-        shell("again", json!({"trigger": "go"}), json!({"command": "kill @{srv.pid}"}))
+        shell("again", json!({"trigger": "go"}), json!({"command": ["kill @{srv.pid}"]}))
     ]);
     let mut world = World::running(entries);
     assert_eq!(world.reports()[1], "exited uses#1 failed", "srv has not started yet");
@@ -182,7 +182,7 @@ fn the_pid_of_an_entry_is_that_of_its_running_process_and_never_stale() {
 fn a_command_waits_for_the_pid_of_one_that_is_just_starting() {
     let world = World::running(json!([
         shell("srv", json!({"at": 0}), json!({})),
-        shell("uses", json!({"at": 0}), json!({"command": "kill @{srv.pid}"}))
+        shell("uses", json!({"at": 0}), json!({"command": ["kill @{srv.pid}"]}))
     ]));
     assert_eq!(world.spawned[1].1.argv[2], "kill 101");
 }
@@ -191,12 +191,96 @@ fn a_command_waits_for_the_pid_of_one_that_is_just_starting() {
 fn after_runs_on_the_exit_that_it_names() {
     let mut world = World::running(json!([
         shell("a", json!({"at": 0}), json!({"expect": "any"})),
-        shell("any", json!({"after": {"entry": "a"}}), json!({})),
-        shell("bad", json!({"after": {"entry": "a", "exit": {"code": 3}}}), json!({})),
-        shell("good", json!({"after": {"entry": "a", "exit": {"code": 0}}}), json!({}))
+        shell("any", json!({"after": {"of": [{"entry": "a"}]}}), json!({})),
+        shell("bad", json!({"after": {"of": [{"entry": "a", "when": {"exited": {"code": 3}}}]}}), json!({})),
+        shell("good", json!({"after": {"of": [{"entry": "a", "when": {"exited": {"code": 0}}}]}}), json!({}))
     ]));
     world.exits("a", Exit::Code(3));
     assert_eq!(world.started(), ["a", "any", "bad"]);
+}
+
+#[test]
+fn an_entry_waits_for_several_others_and_for_its_delay() {
+    let both = json!([{"entry": "a"}, {"entry": "b", "when": "failed"}]);
+    let mut world = World::running(json!([
+        shell("a", json!({"at": 0}), json!({})),
+        shell("b", json!({"at": 0}), json!({})),
+        shell("all", json!({"after": {"of": both, "delay": 2_000_000}}), json!({})),
+        shell("any", json!({"after": {"of": both, "any": true}}), json!({}))
+    ]));
+    world.exits("b", Exit::Code(1));
+    assert_eq!(world.started(), ["a", "b", "any"]);
+    world.exits("a", Exit::Code(0));
+    world.exits("any", Exit::Code(0));
+    world.reports();
+    world.pass(Duration::from_micros(1_900_000));
+    assert_eq!(world.reports(), ["cleared"], "a slave that waits for a delay is not idle");
+    world.pass(Duration::from_micros(200_000));
+    assert_eq!(world.started(), ["a", "b", "any", "all"]);
+}
+
+#[test]
+fn a_delay_ends_with_the_run_and_the_entry_does_not_begin() {
+    let mut world = World::running(json!([
+        shell("a", json!({"at": 0}), json!({})),
+        shell("b", json!({"after": {"of": [{"entry": "a"}], "delay": 2_000_000}}), json!({}))
+    ]));
+    world.exits("a", Exit::Code(0));
+    world.tell(json!({"type": "stop", "run": "r1", "reason": "x", "how": "finish"}));
+    world.pass(Duration::from_micros(3_000_000));
+    assert_eq!(world.started(), ["a"]);
+}
+
+#[test]
+fn a_job_that_fails_is_tried_again_and_passes_at_a_later_attempt() {
+    let retries = json!({"times": 2, "delay": 1_000_000});
+    let mut world = World::running(json!([
+        shell("a", json!({"at": 0}), json!({"retries": retries})),
+        shell("then", json!({"after": {"of": [{"entry": "a"}]}}), json!({}))
+    ]));
+    world.exits("a", Exit::Code(1));
+    assert_eq!(world.reports(), ["begun", "spawned a#1", "exited a#1 retried"]);
+    world.pass(Duration::from_micros(900_000));
+    assert_eq!(world.started(), ["a"], "its delay is not over");
+    world.pass(Duration::from_micros(200_000));
+    assert_eq!(world.reports(), ["cleared", "spawned a#2"]);
+    assert!(world.spawned[1].1.stdout.as_deref().unwrap().ends_with("a.2.out"));
+    world.exits("a", Exit::Code(0));
+    let exited = world.take_said("report").into_iter().find(|it| it["event"] == "exited").unwrap();
+    assert_eq!((&exited["outcome"], &exited["attempt"]), (&json!("passed"), &json!(2)));
+    assert_eq!(world.started(), ["a", "a", "then"]);
+}
+
+#[test]
+fn the_last_attempt_fails_and_one_that_was_killed_or_cut_off_is_the_last() {
+    let retries = json!({"times": 1, "delay": 1_000_000});
+    let job = || shell("a", json!({"at": 0}), json!({"retries": retries}));
+    let mut world = World::running(json!([job()]));
+    world.exits("a", Exit::Code(1));
+    world.pass(Duration::from_micros(1_100_000));
+    world.exits("a", Exit::Code(1));
+    assert!(world.reports().contains(&"exited a#2 failed".to_owned()));
+    let kill = || entry("k", json!("poke"), json!({"kill": {"entry": "a", "signal": "SIGTERM"}}));
+    let mut world = World::running(json!([job(), kill()]));
+    world.exits("a", Exit::Code(1));
+    world.reports();
+    world.signal(Signal::USR1);
+    let expected = ["poked  by signal", "spawned k#1", "exited a#2 stopped", "exited k#1 passed", "idle 0"];
+    assert_eq!(world.reports(), expected, "a kill ends the wait for an attempt");
+    let mut world = World::running(json!([job()]));
+    world.exits("a", Exit::Code(1));
+    world.reports();
+    world.tell(json!({"type": "stop", "run": "r1", "reason": "x", "how": "cut"}));
+    world.pass(Duration::from_micros(60_000_000));
+    world.exits("a", Exit::Signal(Signal::TERM));
+    assert!(world.reports().contains(&"exited a#2 failed".to_owned()), "the end of the run does not forget a job");
+}
+
+#[test]
+fn a_notify_may_have_data_with_variables() {
+    let action = json!({"notify": {"trigger": "go", "data": {"who": "@{slave.name}", "n": 1}}});
+    let mut world = World::running(json!([entry("n", json!({"at": 0}), action)]));
+    assert_eq!(world.take_said("notify")[0]["data"], json!({"who": "node1", "n": 1}));
 }
 
 #[test]
@@ -214,7 +298,7 @@ fn a_signal_pokes_all_and_numbers_their_runs() {
 fn a_trigger_that_is_sent_twice_acts_once_and_settles_with_its_entries() {
     let mut world = World::running(json!([
         shell("t", json!({"trigger": "go"}), json!({})),
-        shell("then", json!({"after": {"entry": "t"}}), json!({}))
+        shell("then", json!({"after": {"of": [{"entry": "t"}]}}), json!({}))
     ]));
     assert_eq!(world.reports(), ["begun", "idle 0"]);
     for _ in 0..2 {
@@ -277,7 +361,7 @@ fn a_command_that_runs_too_long_gets_sigterm_then_sigkill_and_has_failed() {
 fn a_command_that_cannot_be_started_has_failed_and_counts_as_exited() {
     let mut world = World::running(json!([
         shell("a", json!({"trigger": "go"}), json!({})),
-        shell("b", json!({"after": {"entry": "a"}}), json!({}))
+        shell("b", json!({"after": {"of": [{"entry": "a"}]}}), json!({}))
     ]));
     let child = crate::machine::ChildId(999);
     world.input(Input::SpawnFailed { child, error: "of another".into() });

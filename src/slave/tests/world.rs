@@ -205,7 +205,7 @@ fn short(report: &Value) -> String {
 
 /// A shell entry; `when` is its policy, as the wire has it.
 pub fn shell(name: &str, when: Value, more: Value) -> Value {
-    let mut action = json!({"command": format!("run {name}")});
+    let mut action = json!({"command": [format!("run {name}")]});
     action.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     json!({"name": name, "policy": when, "action": {"shell": action}})
 }
