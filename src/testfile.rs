@@ -202,6 +202,7 @@ fn read<E: Display>(value: &Value, ship: &mut Ship<'_, E>, problems: &mut Proble
         meet: &meet,
         patterns: Patterns::default(),
         variables: Cell::new(VARIABLES_MAX),
+        group_bytes: Cell::new(FILE_MAX),
     };
     let params = test.get("params").map(|value| params::read(value, problems)).unwrap_or_default();
     let triggers = head::triggers(triggers, problems);
@@ -284,6 +285,20 @@ pub fn resources_of(entry: &Entry) -> impl Iterator<Item = &str> {
 
 /// Returns the slaves that an entry names in `@{NAME.address}`.
 pub fn addresses_of(entry: &Entry) -> Vec<String> {
+    let addresses = variables_of(entry).filter_map(|variable| match variable {
+        Variable::Address(slave) => Some(slave),
+        _ => None,
+    });
+    addresses.collect()
+}
+
+/// Returns whether an entry has a value of its own on each slave, because it uses `@{slave.index}`.
+pub fn uses_index(entry: &Entry) -> bool {
+    variables_of(entry).any(|variable| variable == Variable::SlaveIndex)
+}
+
+/// Returns the variables in the texts of an entry.
+fn variables_of(entry: &Entry) -> impl Iterator<Item = Variable> {
     let mut texts: Vec<&str> = Vec::new();
     match &entry.action {
         Action::Shell(shell) => {
@@ -300,11 +315,10 @@ pub fn addresses_of(entry: &Entry) -> Vec<String> {
         _ => {}
     }
     let parts = texts.into_iter().flat_map(|text| variables::parse(text).unwrap_or_default());
-    let addresses = parts.filter_map(|part| match part {
-        Segment::Variable { variable: Variable::Address(slave), .. } => Some(slave),
-        _ => None,
-    });
-    addresses.collect()
+    parts.filter_map(|part| match part {
+        Segment::Variable { variable, .. } => Some(variable),
+        Segment::Text(_) => None,
+    })
 }
 
 /// Collects the strings of a value, without the keys of its objects.

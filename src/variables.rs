@@ -10,9 +10,13 @@ const OPEN: &str = "@{";
 /// The notation for a literal `@{`.
 const LITERAL: &str = "@@{";
 
+/// The variable whose value each slave has for itself.
+pub const SLAVE_INDEX: &str = "@{slave.index}";
+
 /// All variables, for messages.
-const FORMS: &str = "@{arete-slave-poke}, @{arete-slave-pid}, @{slave.name}, @{slave.workdir}, @{ENTRY.pid}, \
-                     @{RESOURCE.path} and @{SLAVE.address}";
+const FORMS: &str = "@{arete-slave-poke}, @{arete-slave-pid}, @{slave.name}, @{slave.index}, @{slave.count}, \
+                     @{slave.workdir}, @{run.id}, @{ENTRY.pid}, @{RESOURCE.path}, @{SLAVE.address}, @{group.NAME} and \
+                     @{group.NAME.addresses}";
 
 /// A variable of a test.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,14 +27,24 @@ pub enum Variable {
     SlavePid,
     /// The name of this slave.
     SlaveName,
+    /// The number of this slave in the order of the test, from 1.
+    SlaveIndex,
+    /// The number of slaves of the test.
+    SlaveCount,
     /// The work directory of this run on this slave.
     SlaveWorkdir,
+    /// The id of the run.
+    RunId,
     /// The process id of the latest run of this entry of the slave.
     Pid(String),
     /// The path of this resource on this slave.
     Path(String),
     /// The address of the slave of this name, as the controller sees it.
     Address(String),
+    /// The members of this group, separated by blanks. The reader of the test replaces it.
+    Group(String),
+    /// The addresses of the members of this group, separated by blanks. The reader of the test replaces it.
+    GroupAddresses(String),
 }
 
 impl fmt::Display for Variable {
@@ -39,10 +53,15 @@ impl fmt::Display for Variable {
             Variable::SlavePoke => f.write_str("@{arete-slave-poke}"),
             Variable::SlavePid => f.write_str("@{arete-slave-pid}"),
             Variable::SlaveName => f.write_str("@{slave.name}"),
+            Variable::SlaveIndex => f.write_str(SLAVE_INDEX),
+            Variable::SlaveCount => f.write_str("@{slave.count}"),
             Variable::SlaveWorkdir => f.write_str("@{slave.workdir}"),
+            Variable::RunId => f.write_str("@{run.id}"),
             Variable::Pid(entry) => write!(f, "@{{{entry}.pid}}"),
             Variable::Path(resource) => write!(f, "@{{{resource}.path}}"),
             Variable::Address(slave) => write!(f, "@{{{slave}.address}}"),
+            Variable::Group(group) => write!(f, "@{{group.{group}}}"),
+            Variable::GroupAddresses(group) => write!(f, "@{{group.{group}.addresses}}"),
         }
     }
 }
@@ -54,15 +73,19 @@ impl Variable {
             "arete-slave-poke" => return Some(Variable::SlavePoke),
             "arete-slave-pid" => return Some(Variable::SlavePid),
             "slave.name" => return Some(Variable::SlaveName),
+            "slave.index" => return Some(Variable::SlaveIndex),
+            "slave.count" => return Some(Variable::SlaveCount),
             "slave.workdir" => return Some(Variable::SlaveWorkdir),
+            "run.id" => return Some(Variable::RunId),
             _ => {}
         }
         match inner.rsplit_once('.')? {
-            ("", _) => None,
+            ("", _) | ("group", "") => None,
             (entry, "pid") => Some(Variable::Pid(entry.to_owned())),
             (resource, "path") => Some(Variable::Path(resource.to_owned())),
             (slave, "address") => Some(Variable::Address(slave.to_owned())),
-            _ => None,
+            (group, "addresses") => Some(Variable::GroupAddresses(group.strip_prefix("group.")?.to_owned())),
+            _ => inner.strip_prefix("group.").map(|group| Variable::Group(group.to_owned())),
         }
     }
 }
@@ -211,7 +234,15 @@ pub fn known<'a>(
     resources: impl IntoIterator<Item = &'a str>,
     slaves: impl IntoIterator<Item = &'a str>,
 ) -> Vec<String> {
-    let plain = [Variable::SlavePoke, Variable::SlavePid, Variable::SlaveName, Variable::SlaveWorkdir];
+    let plain = [
+        Variable::SlavePoke,
+        Variable::SlavePid,
+        Variable::SlaveName,
+        Variable::SlaveIndex,
+        Variable::SlaveCount,
+        Variable::SlaveWorkdir,
+        Variable::RunId,
+    ];
     let entries = entries.into_iter().map(|name| Variable::Pid(name.to_owned()));
     let resources = resources.into_iter().map(|name| Variable::Path(name.to_owned()));
     let slaves = slaves.into_iter().map(|name| Variable::Address(name.to_owned()));

@@ -28,6 +28,10 @@ pub(super) struct Assignment {
     /// The params of the test, as variables of the environment.
     pub(super) params: Vec<(String, String)>,
     pub(super) addresses: BTreeMap<String, String>,
+    /// The number of this slave in the test, from 1; 0 if no entry uses it.
+    pub(super) index: u32,
+    /// The number of slaves of the test.
+    pub(super) count: u32,
     pub(super) end_trigger: Option<String>,
     pub(super) grace: Duration,
 }
@@ -50,6 +54,8 @@ impl Assignment {
             timeouts: prepare.timeouts.clone(),
             params: prepare.params.iter().map(|(name, value)| (variable_of(name), value.clone())).collect(),
             addresses: prepare.addresses.clone(),
+            index: prepare.index,
+            count: prepare.count,
             end_trigger: prepare.end_trigger.clone(),
             grace: Duration::from_micros(prepare.grace),
         }

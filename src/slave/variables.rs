@@ -40,6 +40,7 @@ impl std::error::Error for Unresolved {}
 /// Why a variable has no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NoValue {
+    Group,
     Resource,
     Address,
     Entry,
@@ -50,6 +51,7 @@ enum NoValue {
 impl fmt::Display for NoValue {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         to.write_str(match self {
+            NoValue::Group => "groups are not known here",
             NoValue::Resource => "no such resource was shipped to this slave",
             NoValue::Address => "the address of that slave is not known here",
             NoValue::Entry => "this slave has no such entry",
@@ -147,6 +149,10 @@ impl Variables<'_> {
             Variable::SlavePoke => Ok(format!("kill -USR1 {}", self.config.pid)),
             Variable::SlavePid => Ok(self.config.pid.to_string()),
             Variable::SlaveName => Ok(self.part.slave_name(self.config).to_owned()),
+            Variable::SlaveIndex => Ok(self.part.index.to_string()),
+            Variable::SlaveCount => Ok(self.part.count.to_string()),
+            Variable::RunId => Ok(self.part.run.clone()),
+            Variable::Group(_) | Variable::GroupAddresses(_) => Err(NoValue::Group),
             Variable::SlaveWorkdir => Ok(self.dir.work().display().to_string()),
             Variable::Pid(entry) => self.pid(entry),
             Variable::Path(resource) => {

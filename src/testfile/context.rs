@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::bounds::{COMMAND_MAX, VARIABLES_MAX};
+use super::bounds::{COMMAND_MAX, FILE_MAX, VARIABLES_MAX};
 use super::draft::{Mention, Role};
 use super::fields::{self, KnownNames};
 use super::json::Value;
@@ -28,6 +28,8 @@ pub struct Names<'a> {
     pub patterns: Patterns,
     /// The number of variables that may still follow.
     pub variables: Cell<usize>,
+    /// The bytes for which groups in texts may still stand.
+    pub group_bytes: Cell<usize>,
 }
 
 /// The state that the parsers of one entry share.
@@ -109,7 +111,47 @@ pub fn resources(value: &Value, context: &mut Context<'_, '_>) -> Option<Used> {
 pub fn template(value: &Value, noun: &str, used: Option<&Used>, context: &mut Context<'_, '_>) -> Option<String> {
     let text = fields::string(value, noun, context.problems)?;
     check_text(text, value.span.start, noun, context.problems)?;
-    check_variables(value, text, Resources::Of(used), context).then(|| text.to_owned())
+    let text = expanded(value, text, Resources::Of(used), context)?;
+    check_text(&text, value.span.start, noun, context.problems).map(|()| text)
+}
+
+/// Checks the variables in `text`, which is the string in `value`, and replaces those of groups. Returns `None` if one
+/// could not be read.
+pub fn expanded(value: &Value, text: &str, resources: Resources<'_>, context: &mut Context<'_, '_>) -> Option<String> {
+    check_variables(value, text, resources, context).then(|| with_groups(text, context.names))
+}
+
+/// Returns a text with groups replaced by their members, or by variables for the addresses of these. What slaves get must
+/// not name groups, because they do not know them.
+fn with_groups(text: &str, names: &Names<'_>) -> String {
+    let groups = &names.meet.groups;
+    if !text.contains("@{group.") {
+        return text.to_owned();
+    }
+    let mut made = String::with_capacity(text.len());
+    for segment in variables::segments(text).filter_map(Result::ok) {
+        match segment {
+            Segment::Text(text) => made += &text.replace("@{", "@@{"),
+            Segment::Variable { variable: Variable::Group(group), .. } => {
+                made += &groups.members_of(&group).unwrap_or_default().join(" ").replace("@{", "@@{");
+            }
+            Segment::Variable { variable: Variable::GroupAddresses(group), .. } => {
+                let addresses = hosts(groups.members_of(&group).unwrap_or_default());
+                let addresses: Vec<String> =
+                    addresses.into_iter().map(|host| Variable::Address(host.to_owned()).to_string()).collect();
+                made += &addresses.join(" ");
+            }
+            Segment::Variable { variable, .. } => made += &variable.to_string(),
+        }
+    }
+    made
+}
+
+/// Returns the hosts of members, each once, in their order.
+fn hosts(members: &[String]) -> Vec<&str> {
+    let mut seen = BTreeSet::new();
+    let hosts = members.iter().map(|member| member.split_once('#').map_or(&**member, |(host, _)| host));
+    hosts.filter(|host| seen.insert(*host)).collect()
 }
 
 /// The resources that a text may name.
@@ -122,7 +164,7 @@ pub enum Resources<'a> {
 }
 
 /// Checks the variables in `text`, which is the string in `value`. Returns whether all of them could be read.
-pub fn check_variables(value: &Value, text: &str, resources: Resources<'_>, context: &mut Context<'_, '_>) -> bool {
+fn check_variables(value: &Value, text: &str, resources: Resources<'_>, context: &mut Context<'_, '_>) -> bool {
     let mut inside = context.problems.inside(&value.span, text);
     let mut good = true;
     for segment in variables::segments(text) {
@@ -179,6 +221,7 @@ fn check_text(text: &str, at: usize, noun: &str, problems: &mut Problems<'_>) ->
 
 /// Checks a variable at the byte `at`, as far as the whole test decides it, and notes the names that its slaves decide.
 fn check_variable(at: usize, variable: Variable, resources: Resources<'_>, context: &mut Context<'_, '_>) {
+    let is_addresses = matches!(variable, Variable::GroupAddresses(_));
     match variable {
         Variable::Pid(name) => context.mention(at, name, Role::Pid),
         Variable::Address(name) => context.mention(at, name, Role::Address),
@@ -194,7 +237,30 @@ fn check_variable(at: usize, variable: Variable, resources: Resources<'_>, conte
             };
             context.problems.add(at, format!("@{{{name}.path}}: {message}"));
         }
-        Variable::SlavePoke | Variable::SlavePid | Variable::SlaveName | Variable::SlaveWorkdir => {}
+        Variable::Group(group) | Variable::GroupAddresses(group) => {
+            let groups = &context.names.meet.groups;
+            let Some(members) = groups.members_of(&group) else {
+                let message = groups.unknown(&group, context.problems);
+                return context.problems.add(at, message);
+            };
+            let bytes: usize = members.iter().map(|member| member.len() + ".address".len() + 4).sum();
+            let Some(left) = context.names.group_bytes.get().checked_sub(bytes) else {
+                let message = format!("the groups in all texts of a test stand for at most {FILE_MAX} bytes");
+                return context.problems.add(at, message);
+            };
+            context.names.group_bytes.set(left);
+            if is_addresses {
+                let hosts: Vec<String> = hosts(members).into_iter().map(str::to_owned).collect();
+                hosts.into_iter().for_each(|host| context.mention(at, host, Role::Address));
+            }
+        }
+        Variable::SlavePoke
+        | Variable::SlavePid
+        | Variable::SlaveName
+        | Variable::SlaveIndex
+        | Variable::SlaveCount
+        | Variable::SlaveWorkdir
+        | Variable::RunId => {}
     }
 }
 

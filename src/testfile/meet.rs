@@ -2,7 +2,7 @@
 //!
 //! The declarations of barriers and syncs are in `meetings.rs`.
 
-use super::context::{Context, Resources, check_variables};
+use super::context::{Context, Resources, expanded};
 use super::fields::{self, Object, transposed};
 use super::json::{KeyValue, Value, ValueKind};
 use super::meetings::{Meetings, Membership};
@@ -122,7 +122,7 @@ fn abort(value: &Value, context: &mut Context<'_, '_>) -> Option<String> {
         context.problems.add(value.span.start, message);
         return None;
     }
-    check_variables(value, text, Resources::No, context).then(|| text.to_owned())
+    expanded(value, text, Resources::No, context)
 }
 
 /// Reads the statuses with which a barrier or a sync passes; by default `usual`.
@@ -166,10 +166,7 @@ pub fn data(value: &Value, context: &mut Context<'_, '_>) -> Option<serde_json::
         ValueKind::Null => Some(serde_json::Value::Null),
         ValueKind::Bool(bool) => Some((*bool).into()),
         ValueKind::Number(number) => Some(serde_json::Value::Number(number.clone())),
-        ValueKind::String(text) => {
-            let good = check_variables(value, text, Resources::No, context);
-            good.then(|| text.as_str().into())
-        }
+        ValueKind::String(text) => expanded(value, text, Resources::No, context).map(serde_json::Value::String),
         ValueKind::List(items) => {
             let items: Vec<_> = items.iter().map(|item| data(item, context)).collect();
             items.into_iter().collect::<Option<Vec<_>>>().map(serde_json::Value::Array)

@@ -133,6 +133,16 @@ fn named_groups(value: &Value) -> impl Iterator<Item = (usize, &str)> {
 }
 
 impl Groups {
+    /// Returns the members of a group; `None` if there is none of this name, or its list has a problem.
+    pub fn members_of(&self, group: &str) -> Option<&[String]> {
+        self.resolved.get(group)?.as_deref()
+    }
+
+    /// Returns the message about an unknown group.
+    pub fn unknown(&self, group: &str, problems: &mut Problems<'_>) -> String {
+        format!("unknown group {group:?}{}", problems.hint(group, self.names.iter().map(String::as_str)))
+    }
+
     /// Returns the members of all groups without problems.
     pub fn into_resolved(self) -> BTreeMap<String, Vec<String>> {
         self.resolved.into_iter().filter_map(|(name, members)| Some((name, members?))).collect()

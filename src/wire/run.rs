@@ -46,6 +46,12 @@ pub struct Prepare<'a> {
     /// The addresses of the slaves that these entries name in `@{NAME.address}`.
     #[serde(default)]
     pub addresses: BTreeMap<String, String>,
+    /// The number of the slave in the test, from 1. Absent: no entry of the slave uses it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub index: u32,
+    /// The number of slaves of the test.
+    #[serde(default)]
+    pub count: u32,
     /// The trigger that ends the run. Absent: the test ends otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_trigger: Option<String>,
@@ -54,16 +60,25 @@ pub struct Prepare<'a> {
 }
 
 impl Prepare<'_> {
-    /// Returns the line of a part with the name under which its slave serves. `line` is the same part without a name, so
-    /// what slaves have in common is encoded once.
-    pub fn serving_as(line: &[u8], name: &str) -> Bytes {
-        let mut own = Vec::with_capacity(line.len() + name.len() + 16);
+    /// Returns the line of a part with what one slave has for itself: the name under which it serves, and its number.
+    /// `line` is the same part without these, so what slaves have in common is encoded once.
+    pub fn of_slave(line: &[u8], serve_as: Option<&str>, index: Option<u32>) -> Bytes {
+        let mut own = Vec::with_capacity(line.len() + serve_as.map_or(0, str::len) + 32);
         own.extend_from_slice(line.strip_suffix(b"}\n").unwrap_or(line));
-        own.extend_from_slice(b",\"serve_as\":");
-        serde_json::to_writer(&mut own, name).expect("a text always encodes");
+        if let Some(name) = serve_as {
+            own.extend_from_slice(b",\"serve_as\":");
+            serde_json::to_writer(&mut own, name).expect("a text always encodes");
+        }
+        if let Some(index) = index {
+            own.extend_from_slice(format!(",\"index\":{index}").as_bytes());
+        }
         own.extend_from_slice(b"}\n");
         Bytes::from(own)
     }
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The slave has its resources and its directory, knows its clock's offset, and waits for [`Start`].
@@ -258,9 +273,9 @@ mod tests {
     #[test]
     fn a_part_with_a_name_is_the_same_as_one_that_was_encoded_with_it() {
         let part = Prepare { run: "r".into(), test: "t".into(), grace: 5, ..Prepare::default() };
-        let own = Prepare::serving_as(&part.encode(), "a\"b");
+        let own = Prepare::of_slave(&part.encode(), Some("a\"b"), Some(7));
         assert!(own.ends_with(b"\n"));
         let named: Prepare<'_> = serde_json::from_slice(&own).expect("it is JSON");
-        assert_eq!(named, Prepare { serve_as: Some("a\"b".into()), ..part });
+        assert_eq!(named, Prepare { serve_as: Some("a\"b".into()), index: 7, ..part });
     }
 }

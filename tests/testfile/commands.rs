@@ -180,3 +180,38 @@ fn what_is_inherited_has_a_bound() {
     let found = problems(&schedules);
     assert!(found.iter().any(|problem| problem.contains("stand for at most")), "{found:#?}");
 }
+
+#[test]
+fn a_group_in_a_text_becomes_its_members_or_their_addresses() {
+    let with = |command: &str| {
+        format!(
+            "name: t\nend: {{duration: 9}}\ngroups: {{all: [a, 'b#1', 'b#2'], some: ['@all', x]}}\n\
+             schedules: {{s: [{{name: e, at: 0, shell: \"{command}\"}}]}}\nslaves: {{'[a-b]': [], a: [s], b: [s]}}\n"
+        )
+        .replace("'[a-b]': [], ", "")
+    };
+    let text = |command: &str| {
+        let test = read(&with(command)).unwrap_or_else(|problems| panic!("{problems:#?}")).test;
+        shell(&test.slaves[0].entries[0]).text().into_owned()
+    };
+    assert_eq!(text("for i in @{group.all}; do @@{x} @{slave.index}"), "for i in a b#1 b#2; do @@{x} @{slave.index}");
+    assert_eq!(text("@{group.all.addresses} @{run.id}"), "@{a.address} @{b.address} @{run.id}");
+    let test = read(&with("@{group.all.addresses} @{slave.index}")).unwrap().test;
+    assert_eq!(testfile::addresses_of(&test.slaves[0].entries[0]), ["a", "b"]);
+    assert!(testfile::uses_index(&test.slaves[0].entries[0]));
+    let wrong = |command: &str| read(&with(command)).expect_err(command)[0].to_string();
+    assert!(wrong("@{group.al}").contains("unknown group \"al\""), "{}", wrong("@{group.al}"));
+    assert!(wrong("@{group.some.addresses}").contains("unknown slave \"x\""), "{}", wrong("@{group.some.addresses}"));
+    assert!(wrong("@{group.}").contains("unknown variable"), "{}", wrong("@{group.}"));
+}
+
+#[test]
+fn groups_in_texts_have_a_bound() {
+    let all = "@{group.all} ".repeat(900);
+    let text = format!(
+        "name: t\nend: {{duration: 9}}\ngroups: {{all: ['node[00001-10000]']}}\nschedules: {{s: [{{name: e, at: 0, shell: \
+         \"{all}\"}}]}}\nslaves: {{a: [s]}}\n"
+    );
+    let found = read(&text).expect_err("it is too long");
+    assert!(found.iter().any(|problem| problem.message.contains("stand for at most")), "{found:#?}");
+}

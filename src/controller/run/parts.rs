@@ -14,7 +14,7 @@ use crate::controller::run::pace::Pace;
 use crate::controller::run::run::{Phase, Run};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Bytes, Outbox, Time};
-use crate::testfile::{End, resources_of};
+use crate::testfile::{self, End, resources_of};
 use crate::wire::{Entry, Message, Prepare, Resource};
 
 /// How long the next line waits if there is no room for it.
@@ -45,7 +45,8 @@ impl Run {
             }
             let list = self.test.slaves[ix].entries.as_ptr();
             if let Some(conn) = self.roster.get(ix).conn.filter(|_| !unknown.contains(&list)) {
-                let shares = self.preparation.shared(list).is_some() && self.roster.get(ix).machine.is_none();
+                let shares = self.preparation.shared(list).is_some_and(|(_, has_index)| !has_index)
+                    && self.roster.get(ix).machine.is_none();
                 if !shares && self.preparation.is_full() {
                     return pace.retry_after(now, ROOM_AGAIN);
                 }
@@ -65,20 +66,22 @@ impl Run {
     /// Returns the line with the part of a slave, or `None` if an address in it is not known yet.
     fn part_of(&mut self, ix: usize, pace: &mut Pace) -> Option<Bytes> {
         let list = self.test.slaves[ix].entries.as_ptr();
-        let shared = match self.preparation.shared(list) {
+        let (shared, has_index) = match self.preparation.shared(list) {
             Some(shared) => shared,
             None => {
                 let bytes = self.encode_part(ix)?;
+                let has_index = self.test.slaves[ix].entries.iter().any(testfile::uses_index);
                 pace.encodes(bytes.len());
-                self.preparation.share(list, bytes.clone());
-                bytes
+                self.preparation.share(list, bytes.clone(), has_index);
+                (bytes, has_index)
             }
         };
         let member = self.roster.get(ix);
-        if member.machine.is_none() {
+        if member.machine.is_none() && !has_index {
             return Some(shared);
         }
-        let own = Prepare::serving_as(&shared, &member.name);
+        let serve_as = member.machine.as_ref().map(|_| member.name.as_str());
+        let own = Prepare::of_slave(&shared, serve_as, has_index.then_some(ix as u32 + 1));
         self.preparation.count(own.clone());
         Some(own)
     }
@@ -105,6 +108,8 @@ impl Run {
             timeouts: self.declared_timeouts(),
             params: self.test.params.clone(),
             addresses,
+            index: 0,
+            count: self.test.slaves.len() as u32,
             end_trigger,
             grace: self.test.grace.as_micros() as u64,
         };

@@ -18,8 +18,8 @@ pub struct Preparation {
     budget: Budget,
     /// In the order of the test.
     marked: BTreeSet<usize>,
-    /// The lines for the slaves that have these entries.
-    shared: BTreeMap<*const Entry, Line>,
+    /// The lines for the slaves that have these entries, and whether each slave gets it with a number of its own.
+    shared: BTreeMap<*const Entry, (Line, bool)>,
     /// The lines that no further slave gets.
     others: Vec<Line>,
     /// The key of the line that was made last.
@@ -85,15 +85,15 @@ impl Preparation {
 
     /// Makes new lines for all slaves from now on, because an address has changed.
     pub fn outdate(&mut self) {
-        self.others.extend(std::mem::take(&mut self.shared).into_values());
+        self.others.extend(std::mem::take(&mut self.shared).into_values().map(|(line, _)| line));
     }
 
     /// Forgets the lines that have left all queues, except for the latest, which the next slave may share.
     pub fn sweep(&mut self) {
         let latest = self.latest;
-        self.shared.retain(|key, line| line.is_queued() || latest == Some(*key));
+        self.shared.retain(|key, (line, _)| line.is_queued() || latest == Some(*key));
         self.others.retain(Line::is_queued);
-        let lines = self.shared.values().chain(&self.others);
+        let lines = self.shared.values().map(|(line, _)| line).chain(&self.others);
         self.queued = lines.filter(|line| line.is_queued()).map(|line| line.bytes.len()).sum();
     }
 
@@ -103,14 +103,14 @@ impl Preparation {
     }
 
     /// Returns the line for the slaves that have these entries, if it was made.
-    pub fn shared(&self, entries: *const Entry) -> Option<Bytes> {
-        self.shared.get(&entries).map(|line| line.bytes.clone())
+    pub fn shared(&self, entries: *const Entry) -> Option<(Bytes, bool)> {
+        self.shared.get(&entries).map(|(line, has_index)| (line.bytes.clone(), *has_index))
     }
 
-    /// Keeps a line for all slaves that have these entries.
-    pub fn share(&mut self, entries: *const Entry, bytes: Bytes) {
+    /// Keeps a line for all slaves that have these entries. `has_index`: each of them gets it with a number of its own.
+    pub fn share(&mut self, entries: *const Entry, bytes: Bytes, has_index: bool) {
         let line = self.line(bytes);
-        self.shared.insert(entries, line);
+        self.shared.insert(entries, (line, has_index));
         self.latest = Some(entries);
     }
 
