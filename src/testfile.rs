@@ -12,6 +12,7 @@ mod bounds;
 mod context;
 mod draft;
 mod entry;
+mod faults;
 mod fields;
 mod head;
 pub mod json;
@@ -40,7 +41,7 @@ use std::fmt::Display;
 use crate::machine::Signal;
 use crate::variables::{self, Segment, Variable};
 use crate::wire::readiness::ReadyCheck;
-use crate::wire::{Action, Entry};
+use crate::wire::{Action, Entry, Harm};
 pub use bounds::{
     ADDRESSES_MAX, ALL_ENTRIES_MAX, CHECK_EVERY, COMMAND_MAX, COVERED_MAX, ENTRIES_MAX, FILE_MAX, GIVEN_MAX, GRACE,
     GROUPS_MAX, LISTED_MEMBERS_MAX, MEETINGS_MAX, MEMBERS_MAX, PATTERN_MAX, PATTERNS_MAX, PREPARE_MAX, READY_WITHIN,
@@ -289,6 +290,10 @@ pub fn addresses_of(entry: &Entry) -> Vec<String> {
         }
         Action::Sync { value, .. } => strings_of(value, &mut texts),
         Action::Barrier { abort, .. } => texts.extend(abort.as_deref()),
+        Action::Fault(injection) => match &injection.what {
+            Harm::Fill { path, .. } => texts.push(path),
+            harm => return harm.slaves().cloned().collect(),
+        },
         _ => {}
     }
     let parts = texts.into_iter().flat_map(|text| variables::parse(text).unwrap_or_default());
@@ -321,6 +326,10 @@ pub fn keys() -> Vec<(&'static str, Vec<&'static str>)> {
         ("entry", entry::keys()),
         ("after", entry::AFTER_KEYS.to_vec()),
         ("ready", ready::READY_KEYS.to_vec()),
+        ("partition", faults::PARTITION_KEYS.to_vec()),
+        ("network", faults::NETWORK_KEYS.to_vec()),
+        ("fill", faults::FILL_KEYS.to_vec()),
+        ("clock", faults::CLOCK_KEYS.to_vec()),
     ]
 }
 

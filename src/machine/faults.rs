@@ -36,6 +36,10 @@ faults! {
     StraysIgnored,
     /// A job that the end of a run cuts off counts as stopped.
     CutOffPasses,
+    /// A slave injects a fault that is not recorded.
+    FaultUnrecorded,
+    /// A slave ends its run although a fault is in effect.
+    EndForgetsFaults,
     /// A launched slave does not leave with its run.
     LeaveUnheard,
     /// A launched slave waits for its controller for ever.

@@ -16,6 +16,10 @@ const SHELL_SIGNAL_BASE: i32 = 128;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RunKey(u64);
 
+/// Identifies a fault within a run of the test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FaultNr(pub(super) u64);
+
 /// A run of an entry that goes on.
 #[derive(Debug)]
 pub(super) struct EntryRun {
@@ -93,6 +97,10 @@ pub(super) enum Doing {
     Notify,
     /// The verdict of the barrier or the sync is not there yet.
     Meet,
+    /// The fault is not in effect yet, or its time is not over.
+    Fault,
+    /// A `kill` waits until the faults of this entry are undone.
+    Heal(usize),
 }
 
 #[derive(Debug, Default)]
@@ -201,6 +209,15 @@ impl Processes {
         self.live.iter().filter(|(_, run)| run.entry == entry).map(|(key, _)| *key).collect()
     }
 
+    /// Returns the processes of the runs of one entry.
+    pub(super) fn children_of(&self, entry: usize) -> Vec<ChildId> {
+        let child = |run: &EntryRun| match run.doing {
+            Doing::Process { child, .. } if run.entry == entry => Some(child),
+            _ => None,
+        };
+        self.live.values().filter_map(child).collect()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &EntryRun> {
         self.live.values()
     }
@@ -221,7 +238,7 @@ impl Processes {
         match self.live.values().find(|run| run.entry == entry && run.nr == nr).map(|run| &run.doing) {
             Some(Doing::Process { pid: Some(pid), .. }) => Latest::Runs(*pid),
             Some(Doing::Process { pid: None, .. }) => Latest::Starts,
-            Some(Doing::Notify | Doing::Meet) | None => Latest::RunsNot,
+            Some(Doing::Notify | Doing::Meet | Doing::Fault | Doing::Heal(_)) | None => Latest::RunsNot,
         }
     }
 }

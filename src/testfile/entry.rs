@@ -11,7 +11,7 @@ use super::fields::{self, Object, transposed, word};
 use super::json::{KeyValue, Value, ValueKind};
 use super::meet;
 use super::problem::Problems;
-use super::{ready, suggest};
+use super::{faults, ready, suggest};
 use crate::machine::{Exit, Signal};
 use crate::wire::{Action, After, Expect, Policy, Shell, Verdict};
 
@@ -41,7 +41,7 @@ pub const POLICIES: [PolicyKind; 5] = [
 ];
 
 /// All actions.
-pub const ACTIONS: [ActionKind; 6] = [
+pub const ACTIONS: [ActionKind; 12] = [
     ActionKind {
         key: "shell",
         options: &["expect", "service", "ready", "env", "cwd", "timeout", "use_resources", "collect"],
@@ -52,6 +52,12 @@ pub const ACTIONS: [ActionKind; 6] = [
     ActionKind { key: "end", options: &[], parse: end },
     ActionKind { key: "barrier", options: &meet::BARRIER_OPTIONS, parse: meet::barrier },
     ActionKind { key: "sync", options: &meet::SYNC_OPTIONS, parse: meet::sync },
+    ActionKind { key: "pause", options: &faults::OPTIONS, parse: faults::pause },
+    ActionKind { key: "partition", options: &faults::OPTIONS, parse: faults::partition },
+    ActionKind { key: "network", options: &faults::OPTIONS, parse: faults::network },
+    ActionKind { key: "fill", options: &faults::OPTIONS, parse: faults::fill },
+    ActionKind { key: "clock", options: &faults::OPTIONS, parse: faults::clock },
+    ActionKind { key: "crash", options: &[], parse: faults::crash },
 ];
 
 /// The keys of `"after"` as an object.

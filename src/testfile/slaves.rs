@@ -10,6 +10,7 @@ use super::bounds::{
     UNSHARED_BYTES_MAX, UNSHARED_MAX, WITH_MAX,
 };
 use super::draft::{Draft, Mention, Role};
+use super::faults;
 use super::fields::{self, Object};
 use super::json::{KeyValue, Value, ValueKind};
 use super::meetings::Membership;
@@ -26,6 +27,9 @@ pub const RESERVED: [&str; 8] =
 
 /// The keys of the value of a slave, if it is an object and not just a list of schedules.
 pub const SLAVE_KEYS: [&str; 3] = ["schedules", "with", "address"];
+
+/// The kinds of entries that a `kill` can end.
+const KILLABLE: [&str; 8] = ["shell", "barrier", "sync", "pause", "partition", "network", "fill", "clock"];
 
 /// The longest address of a slave, in bytes.
 const ADDRESS_MAX: usize = 255;
@@ -112,6 +116,7 @@ pub fn read(
         problems.add(at, "a test needs at least one slave");
     }
     let drafts = drafts(members, schedules, problems);
+    check_partitions(schedules, &drafts, problems);
     let mut budget = Budget { entries: UNSHARED_MAX, bytes: UNSHARED_BYTES_MAX };
     let mut shared: BTreeMap<Vec<usize>, Shared<'_>> = BTreeMap::new();
     let mut slaves = Vec::with_capacity(drafts.list.len());
@@ -449,8 +454,8 @@ fn check_mention(
     let entry = entries.get(name);
     let is = |kinds: &[&str]| entry.is_some_and(|draft| draft.kind.is_none_or(|kind| kinds.contains(&kind)));
     let message = match (mention.role, entry) {
-        (Role::Address, _) if slaves.places.contains_key(name) => return,
-        (Role::Address, _) => {
+        (Role::Address | Role::Peer, _) if slaves.places.contains_key(name) => return,
+        (Role::Address | Role::Peer, _) => {
             let hint = problems.hint(name, slaves.list.iter().map(|slave| slave.name.as_str()));
             format!("unknown slave {name:?}{hint}")
         }
@@ -467,14 +472,43 @@ fn check_mention(
         (Role::After { exit: Some(_), .. }, _) if !is(&["shell", "barrier", "sync"]) => {
             format!("{name:?} is not a \"shell\", \"barrier\" or \"sync\" entry: it has no exit status")
         }
-        (Role::Kill, _) if !is(&["shell", "barrier", "sync"]) => {
-            format!("{name:?} is not a \"shell\", \"barrier\" or \"sync\" entry: there is nothing to kill")
+        (Role::Kill, _) if !is(&KILLABLE) => {
+            format!("{name:?} is not a \"shell\", \"barrier\" or \"sync\" entry or a fault: there is nothing to kill")
         }
+        (Role::Pause, _) if !is(&["shell"]) => format!("{name:?} is not a \"shell\" entry: there is nothing to pause"),
         (Role::Pid, _) if !is(&["shell"]) => format!("{name:?} is not a \"shell\" entry: it has no process"),
         _ => return,
     };
     let variable = mention.role.variable(name).map_or(String::new(), |variable| format!("{variable}: "));
     problems.add(mention.at, format!("{variable}{message}"));
+}
+
+/// Checks that the slaves with the entry of a partition can make all of it.
+fn check_partitions(schedules: &[Schedule<'_>], slaves: &Drafts<'_>, problems: &mut Problems<'_>) {
+    let cuts = |schedule: &Schedule<'_>| schedule.drafts.iter().any(|draft| draft.partition().is_some());
+    let cutting: BTreeSet<usize> = (0..schedules.len()).filter(|place| cuts(&schedules[*place])).collect();
+    if cutting.is_empty() {
+        return;
+    }
+    let mut having: BTreeMap<usize, BTreeSet<&str>> = BTreeMap::new();
+    for slave in &slaves.list {
+        for (place, _) in slave.schedules.iter().filter(|(place, _)| cutting.contains(place)) {
+            having.entry(*place).or_default().insert(&slave.name);
+        }
+    }
+    for (place, having) in having {
+        for draft in &schedules[place].drafts {
+            let Some((harm, at)) = draft.partition() else { continue };
+            let Some((one, other)) = faults::uncovered(harm, &having) else { continue };
+            let (entry, schedule) = (&draft.name, schedules[place].name);
+            problems.add_once(at, || {
+                format!(
+                    "the entry {entry:?} cannot cut {one:?} from {other:?}: a slave cuts only its own connections, so give the \
+                     schedule {schedule:?} to one of these two, and start the entry there with a trigger"
+                )
+            });
+        }
+    }
 }
 
 /// Finds entries that wait for each other. An entry waits for at most one other, so each chain is followed to its end.

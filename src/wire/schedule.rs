@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::fault::Injection;
 use super::readiness::Readiness;
 use super::rendezvous::Party;
 use super::verdict::Verdict;
@@ -25,6 +26,14 @@ impl Entry {
     pub fn shell(&self) -> Option<&Shell> {
         match &self.action {
             Action::Shell(shell) => Some(shell),
+            _ => None,
+        }
+    }
+
+    /// Returns the fault that it injects, if it does.
+    pub fn injection(&self) -> Option<&Injection> {
+        match &self.action {
+            Action::Fault(injection) => Some(injection),
             _ => None,
         }
     }
@@ -95,6 +104,8 @@ pub enum Action {
         /// The signal.
         signal: Signal,
     },
+    /// Injects a fault into the machine of the slave.
+    Fault(Box<Injection>),
     /// Ends the run.
     End {
         /// The verdict that the entry requests.
