@@ -14,6 +14,7 @@ mod directory;
 mod drive;
 mod environment;
 mod error;
+mod fault;
 mod help;
 mod journal;
 mod ledger;
@@ -91,6 +92,7 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
     match arguments.subcommand {
         Sub::Run(options) => run::run(*options, begun).map_err(|error| Error::Run(Box::new(error))),
         Sub::Slave(options) if options.configuration.check => preflight::slave(&options),
+        Sub::Slave(options) if options.heal => slave::heal(&options),
         Sub::Slave(options) => slave::run(options),
         Sub::Init { name } => init::run(&name),
         Sub::Check { files, params } => check::run(&files, &params),
@@ -112,6 +114,7 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
         Sub::Ring(options) => ring::run(options),
         Sub::Help(options) => help::run(options),
         Sub::Completions { shell } => completions::run(shell),
+        Sub::Fault { words } => fault::run(&words),
         Sub::Lookup { host } => stdout::print(reactor::looked_up(&host)).map(|()| exit_code::PASSED),
     }
 }

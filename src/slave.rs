@@ -7,6 +7,8 @@ mod aimed;
 mod assignment;
 mod config;
 mod control;
+mod fault_record;
+mod injections;
 mod lines;
 mod members;
 mod notifies;
@@ -41,6 +43,7 @@ use std::time::Duration;
 use self::assignment::Assignment;
 pub use self::config::{Config, Leave, ORPHAN_AFTER, Settings};
 use self::control::Control;
+pub use self::fault_record::{ControllerAt, Does, FAULTS, FaultRecord, RECORD, table_prefix};
 use self::refusal::Refusal;
 use self::run::Run;
 pub use self::run_dir::{MARK, REST};
@@ -48,7 +51,9 @@ use self::status::Status;
 use self::turn::Turn;
 use crate::link::{Link, Linked};
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{Bytes, ChildId, ConnId, Exit, Input, Machine, Outbox, Signal, Stream, Time, Timers, removal};
+use crate::machine::{
+    Address, Bytes, ChildId, ConnId, Exit, Input, Machine, Outbox, Signal, Stream, Time, Timers, removal,
+};
 use crate::session::VERSION;
 use crate::text;
 use crate::wire::rendezvous::Alive;
@@ -71,6 +76,8 @@ pub struct Slave {
     /// The number of the last arrival at a barrier or a sync.
     arrivals: u64,
     run: Option<Run>,
+    /// Where the controller was found last.
+    controller: ControllerAt,
     /// The next run, while the last one is being cleaned up.
     next: Option<Assignment>,
     /// The processes that remove the directories of earlier runs, and the ids of those runs.
@@ -105,6 +112,7 @@ impl Slave {
             control: Control::default(),
             arrivals: 0,
             run: None,
+            controller: ControllerAt::default(),
             next: None,
             removing: BTreeMap::new(),
             rest: None,
@@ -121,6 +129,21 @@ impl Slave {
     /// Returns whether the slave exits after one run.
     fn once(&self) -> bool {
         self.config.once || self.leaving
+    }
+
+    /// Notes where the controller is when it is connected.
+    fn find_controller(&mut self, input: &Input<'_>) {
+        let Input::Connected { conn, peer, local } = input else { return };
+        if self.link.is(*conn) {
+            let named = match &self.config.controller {
+                Address::Inet(named) => Some(named.clone()),
+                Address::Unix(_) => None,
+            };
+            self.controller = ControllerAt::seen(named, peer.address(), *local);
+            if let Some(run) = &mut self.run {
+                run.set_controller(self.controller.clone());
+            }
+        }
     }
 
     /// The controller is away: limits the wait for it, if something here depends on it.
@@ -313,8 +336,11 @@ impl Slave {
     fn begin_next(&mut self, now: Time, out: &mut Outbox) {
         let Some(part) = self.next.take() else { return };
         let config = Rc::clone(&self.config);
+        let controller = self.controller.clone();
         let (slot, mut turn) = self.parts(now, out);
-        slot.insert(Run::new(part, config)).prepare(&mut turn);
+        let run = slot.insert(Run::new(part, config));
+        run.set_controller(controller);
+        run.prepare(&mut turn);
     }
 
     /// Exits as soon as nothing is left to do, if the slave must exit.
@@ -416,6 +442,7 @@ impl Linked for Slave {
 
 impl Machine for Slave {
     fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        self.find_controller(&input);
         match input {
             // The slave waits only for the removal of directories before it exits, so it does not reconnect.
             Input::Closed { conn, .. } if self.link.is(conn) && self.quit.is_some() && self.run.is_none() => {

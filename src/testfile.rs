@@ -14,6 +14,7 @@ mod commands;
 mod context;
 mod draft;
 mod entry;
+mod faults;
 mod fields;
 mod files;
 mod head;
@@ -44,7 +45,7 @@ use std::fmt::Display;
 use crate::machine::Signal;
 use crate::variables::{self, Segment, Variable};
 use crate::wire::readiness::ReadyCheck;
-use crate::wire::{Action, Entry};
+use crate::wire::{Action, Entry, Harm};
 pub use bounds::{
     ADDRESSES_MAX, ALL_ENTRIES_MAX, CHECK_EVERY, COMMAND_MAX, CONDITIONS_MAX, COVERED_MAX, ENTRIES_MAX, FILE_MAX,
     GIVEN_MAX, GRACE, GROUPS_MAX, LISTED_MEMBERS_MAX, MEETINGS_MAX, MEMBERS_MAX, PATTERN_MAX, PATTERNS_MAX,
@@ -283,8 +284,13 @@ pub fn resources_of(entry: &Entry) -> impl Iterator<Item = &str> {
     entry.shell().into_iter().flat_map(|shell| &shell.use_resources).map(String::as_str)
 }
 
-/// Returns the slaves that an entry names in `@{NAME.address}`.
+/// Returns the slaves whose addresses an entry needs: those in `@{NAME.address}`, and those that a fault names.
 pub fn addresses_of(entry: &Entry) -> Vec<String> {
+    if let Action::Fault(injection) = &entry.action
+        && !matches!(injection.what, Harm::Fill { .. })
+    {
+        return injection.what.slaves().cloned().collect();
+    }
     let addresses = variables_of(entry).filter_map(|variable| match variable {
         Variable::Address(slave) => Some(slave),
         _ => None,
@@ -312,6 +318,11 @@ fn variables_of(entry: &Entry) -> impl Iterator<Item = Variable> {
         }
         Action::Sync { value, .. } | Action::Notify { data: Some(value), .. } => strings_of(value, &mut texts),
         Action::Barrier { abort, .. } => texts.extend(abort.as_deref()),
+        Action::Fault(injection) => {
+            if let Harm::Fill { path, .. } = &injection.what {
+                texts.push(path);
+            }
+        }
         _ => {}
     }
     let parts = texts.into_iter().flat_map(|text| variables::parse(text).unwrap_or_default());
@@ -348,6 +359,10 @@ pub fn keys() -> Vec<(&'static str, Vec<&'static str>)> {
         ("notify", entry::NOTIFY_KEYS.to_vec()),
         ("retries", commands::RETRIES_KEYS.to_vec()),
         ("ready", ready::READY_KEYS.to_vec()),
+        ("partition", faults::PARTITION_KEYS.to_vec()),
+        ("network", faults::NETWORK_KEYS.to_vec()),
+        ("fill", faults::FILL_KEYS.to_vec()),
+        ("clock", faults::CLOCK_KEYS.to_vec()),
     ]
 }
 

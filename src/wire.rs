@@ -13,6 +13,7 @@
 
 mod code;
 mod command;
+mod fault;
 mod names;
 #[doc = include_str!("wire/costs.md")]
 pub mod costs {}
@@ -36,6 +37,7 @@ mod verdict;
 
 pub use self::code::Code;
 pub use self::command::{Done, Failure, NotifyRequest, PokeRequest, ReadyRequest, WaitRequest};
+pub use self::fault::{Conditions, FaultState, Harm, Injection};
 pub use self::frame::{Bound, Cut, Frames};
 pub use self::greeting::{Bye, Hello, Ping, Pong, Welcome};
 pub use self::limits::{

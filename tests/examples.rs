@@ -28,7 +28,10 @@ const PROGRAMS: &[(&str, &[&str])] = &[
 ];
 
 /// The examples that are not run here, and why.
-const ELSEWHERE: &[(&str, &str)] = &[("torrent", "it needs a tracker and a seeder: tests/swarm.rs runs it with them")];
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("failover", "it needs three machines: tests/faults.rs runs it on them"),
+    ("torrent", "it needs a tracker and a seeder: tests/swarm.rs runs it with them"),
+];
 
 /// Scripts that replace programs which are not installed everywhere.
 const STAND_INS: &[(&str, &str)] = &[

@@ -5,6 +5,8 @@
 
 #[path = "testfile/bad.rs"]
 mod bad;
+#[path = "testfile/bad_faults.rs"]
+mod bad_faults;
 #[path = "testfile/bad_ready.rs"]
 mod bad_ready;
 #[path = "testfile/bad_slaves.rs"]
@@ -13,6 +15,8 @@ mod bad_slaves;
 mod commands;
 #[path = "common/expensive.rs"]
 mod expensive;
+#[path = "testfile/faults.rs"]
+mod faults;
 #[path = "testfile/formats.rs"]
 mod formats;
 #[path = "testfile/params.rs"]
@@ -34,6 +38,7 @@ use arete::wire::readiness::{Readiness, ReadyCheck};
 use arete::wire::rendezvous::Party;
 use arete::wire::{Action, After, Condition, Entry, Expect, Policy, Shell, Verdict, When};
 use bad::{BAD, Bad};
+use bad_faults::OF_FAULTS;
 use bad_ready::OF_READY;
 use bad_slaves::OF_SLAVES;
 use serde_json::Value;
@@ -221,7 +226,7 @@ fn members_of_ten_thousand_slaves_are_checked_quickly() {
 
 #[test]
 fn every_problem_is_found_with_its_line_and_column() {
-    for Bad { text, problems: listed, .. } in BAD.iter().chain(OF_SLAVES).chain(OF_READY) {
+    for Bad { text, problems: listed, .. } in BAD.iter().chain(OF_SLAVES).chain(OF_READY).chain(OF_FAULTS) {
         let problems = parse(text).expect_err(text);
         let found: Vec<String> = problems.iter().map(Problem::to_string).collect();
         let expected: Vec<String> = listed.iter().map(|problem| format!("test.json:{problem}")).collect();
@@ -385,7 +390,7 @@ fn the_schema_allows_the_examples_and_refuses_the_wrong_files() {
         let text = with(labels);
         assert_eq!((schema_allows(&schema, &text), parse(&text).is_ok()), (allowed, allowed), "{text}");
     }
-    let files = BAD.iter().chain(OF_SLAVES).chain(OF_READY);
+    let files = BAD.iter().chain(OF_SLAVES).chain(OF_READY).chain(OF_FAULTS);
     for (text, refused) in files.filter_map(|bad| bad.by_schema.map(|refused| (bad.text, refused))) {
         assert_eq!(!schema_allows(&schema, text), refused, "{text}");
     }

@@ -93,6 +93,8 @@ pub enum Sub {
     #[command(hide = true)]
     Completions { shell: clap_complete::Shell },
     #[command(hide = true)]
+    Fault { words: Vec<String> },
+    #[command(hide = true)]
     Lookup { host: String },
 }
 

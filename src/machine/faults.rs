@@ -40,6 +40,10 @@ faults! {
     AttemptForgotten,
     /// An entry that waits for several others runs again each time that one of them exits.
     ConditionMetTwice,
+    /// A slave injects a fault that is not recorded.
+    FaultUnrecorded,
+    /// A slave ends its run although a fault is in effect.
+    EndForgetsFaults,
     /// A launched slave does not leave with its run.
     LeaveUnheard,
     /// A launched slave waits for its controller for ever.

@@ -27,6 +27,8 @@ impl Signal {
     pub const TERM: Signal = Signal(15);
     /// Continue a stopped process.
     pub const CONT: Signal = Signal(18);
+    /// Stop. A process cannot ignore it.
+    pub const STOP: Signal = Signal(19);
 
     /// Returns its name: `"SIGTERM"` for 15, `"SIGRTMIN+3"` for 37, and `"SIG32"` for a number without a name.
     pub fn name(self) -> String {

@@ -44,6 +44,8 @@ pub struct Config {
     pub utc: Option<i64>,
     /// The secret that proves to the controller that it has started this slave itself.
     pub secret: Option<String>,
+    /// Whether tests may crash this machine.
+    pub allow_crash: bool,
     /// The user of the slave. Processes of this user and of root may use the control socket.
     pub uid: u32,
 }

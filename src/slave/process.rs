@@ -16,6 +16,10 @@ const SHELL_SIGNAL_BASE: i32 = 128;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RunKey(u64);
 
+/// Identifies a fault within a run of the test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FaultNr(pub(super) u64);
+
 /// A run of an entry that goes on.
 #[derive(Debug)]
 pub(super) struct EntryRun {
@@ -111,6 +115,10 @@ pub(super) enum Doing {
     Meet,
     /// The attempt before has failed, and the time until this one is not over.
     Delay,
+    /// The fault is not in effect yet, or its time is not over.
+    Fault,
+    /// A `kill` waits until the faults of this entry are undone.
+    Heal(usize),
 }
 
 #[derive(Debug, Default)]
@@ -219,6 +227,15 @@ impl Processes {
         self.live.iter().filter(|(_, run)| run.entry == entry).map(|(key, _)| *key).collect()
     }
 
+    /// Returns the processes of the runs of one entry.
+    pub(super) fn children_of(&self, entry: usize) -> Vec<ChildId> {
+        let child = |run: &EntryRun| match run.doing {
+            Doing::Process { child, .. } if run.entry == entry => Some(child),
+            _ => None,
+        };
+        self.live.values().filter_map(child).collect()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &EntryRun> {
         self.live.values()
     }
@@ -239,7 +256,7 @@ impl Processes {
         match self.live.values().find(|run| run.entry == entry && run.nr == nr).map(|run| &run.doing) {
             Some(Doing::Process { pid: Some(pid), .. }) => Latest::Runs(*pid),
             Some(Doing::Process { pid: None, .. }) => Latest::Starts,
-            Some(Doing::Notify | Doing::Meet | Doing::Delay) | None => Latest::RunsNot,
+            Some(Doing::Notify | Doing::Meet | Doing::Delay | Doing::Fault | Doing::Heal(_)) | None => Latest::RunsNot,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! started may be left.
 
 mod ending;
+mod faults;
 mod meetings;
 mod prepare;
 mod ready;
@@ -21,10 +22,12 @@ use crate::machine::{Input, ReadId, Signal, Time, Timers};
 use crate::session::is_name;
 use crate::slave::assignment::Assignment;
 use crate::slave::config::Config;
+use crate::slave::fault_record::ControllerAt;
+use crate::slave::injections::Injections;
 use crate::slave::members::Members;
 use crate::slave::notifies::Notifies;
 use crate::slave::output::{Shipping, TAIL_EVERY};
-use crate::slave::process::{EntryRun, Processes};
+use crate::slave::process::{Doing, EntryRun, Processes};
 use crate::slave::queue::Queue;
 use crate::slave::readiness::Readies;
 use crate::slave::reports::Reports;
@@ -58,6 +61,8 @@ enum Phase {
     Stopping,
     /// The slave searches for processes that are left, and kills them. The field is the next phase.
     Sweeping(AfterSweep),
+    /// No process is left, and the faults are being undone. The field is the next phase.
+    Healing(AfterSweep),
     /// The `finally` entries run.
     Finally,
     /// The rest of the output is on its way to the controller.
@@ -109,6 +114,9 @@ pub(super) struct Run {
     readies: Readies,
     strays: Strays,
     sweeps: Sweeps,
+    injections: Injections,
+    /// Where the controller was found last.
+    controller: ControllerAt,
     queue: Queue,
     conditions: Conditions,
     notifies: Notifies,
@@ -139,6 +147,8 @@ impl Run {
             readies: Readies::new(part.entries.clone()),
             strays: Strays::default(),
             sweeps: Sweeps::default(),
+            injections: Injections::default(),
+            controller: ControllerAt::default(),
             queue: Queue::default(),
             conditions: Conditions::new(&part.entries),
             notifies: Notifies::default(),
@@ -252,6 +262,7 @@ impl Run {
             Input::Probed { probe, result } => self.probed(probe, result, turn),
             Input::Overheard { ear, bytes } => self.overheard(ear, bytes, turn),
             Input::Deaf { ear, error } => self.deaf(ear, &error.text, turn),
+            Input::Written { confirm } => self.fault_recorded(confirm, turn),
             _ => {}
         }
     }
@@ -260,6 +271,11 @@ impl Run {
     pub(super) fn on_pong(&mut self, ping: Time, turn: &mut Turn<'_>) {
         self.members.answered(ping);
         self.try_ready(turn);
+    }
+
+    /// Where the controller is, as this slave has found it.
+    pub(super) fn set_controller(&mut self, at: ControllerAt) {
+        self.controller = at;
     }
 
     /// The connection to the controller is gone.
@@ -271,6 +287,7 @@ impl Run {
 
     /// A file could not be written.
     fn write_failed(&mut self, path: &Path, error: &str, turn: &mut Turn<'_>) {
+        self.record_failed(path, error, turn);
         if !self.dir.contains(path) {
             return;
         }
@@ -305,6 +322,7 @@ impl Run {
 
     fn read(&mut self, read: ReadId, result: Result<&[u8], impl fmt::Display>, turn: &mut Turn<'_>) {
         let read_here = self.tails.read(read, &result, &mut self.reports, turn)
+            || self.read_for_fault(read, result.as_ref().ok().copied(), turn)
             || self.read_for_ready(read, result.as_ref().map_or(&[][..], |bytes| bytes), turn);
         if !read_here {
             self.output.read(read, result, turn);
@@ -320,6 +338,7 @@ impl Run {
             self.begin_entry(due, turn);
         }
         self.warn(turn);
+        self.crash_if_told(turn);
         if self.jobs_may_run() {
             self.say_settled(turn);
             self.say_idle(turn);
@@ -376,6 +395,9 @@ impl Run {
             Timer::Patience(id) => self.expire(id, turn),
             Timer::Release(id) => self.release(id, turn),
             Timer::Waits => self.waits.tell(&self.part, &self.members, &mut self.timers, turn),
+            Timer::Fault(nr) => self.undo(nr, turn),
+            Timer::FaultLimit(nr) => self.fault_late(Some(nr), turn),
+            Timer::FaultCheck => self.fault_late(None, turn),
             Timer::Strays => {
                 self.strays.look();
                 self.sweeps.send(Signal::NONE, turn.out);
@@ -414,6 +436,6 @@ impl Run {
 
 /// Returns whether the end of the run waits for this run of an entry. `finishing`: the phase is [`Phase::Finishing`].
 fn is_awaited(run: &EntryRun, part: &Assignment, finishing: bool) -> bool {
-    let told = finishing && run.told_to_end();
+    let told = finishing && (run.told_to_end() || matches!(run.doing, Doing::Fault | Doing::Heal(_)));
     !part.entries[run.entry].is_service() && !told
 }

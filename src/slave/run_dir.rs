@@ -44,6 +44,11 @@ impl RunDir {
         })
     }
 
+    /// Returns the file with the output of a process that injects, undoes or checks a fault.
+    pub(super) fn fault_log(&self, name: &str) -> PathBuf {
+        self.0.join("faults").join(name)
+    }
+
     pub(super) fn contains(&self, path: &Path) -> bool {
         path.starts_with(&self.0)
     }

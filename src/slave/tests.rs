@@ -2,6 +2,7 @@
 
 mod control;
 mod end;
+mod faults;
 mod leave;
 mod members;
 mod readiness;

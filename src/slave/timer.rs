@@ -1,6 +1,6 @@
 //! The timers of a run. All parts of a run share one set, so that timers of the same instant fire in a fixed order.
 
-use crate::slave::process::RunKey;
+use crate::slave::process::{FaultNr, RunKey};
 
 /// A timer of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,4 +37,10 @@ pub(super) enum Timer {
     Waits,
     /// The next search for processes that commands have left, while the run goes on.
     Strays,
+    /// The end of a fault.
+    Fault(FaultNr),
+    /// The end of the time to inject or to undo a fault, or the time to try again.
+    FaultLimit(FaultNr),
+    /// The end of the time to check what the faults of the run need.
+    FaultCheck,
 }

@@ -133,7 +133,11 @@ fn with_groups(text: &str, names: &Names<'_>) -> String {
         match segment {
             Segment::Text(text) => made += &text.replace("@{", "@@{"),
             Segment::Variable { variable: Variable::Group(group), .. } => {
-                made += &groups.members_of(&group).unwrap_or_default().join(" ").replace("@{", "@@{");
+                match groups.members_of(&group) {
+                    Some(members) => made += &members.join(" ").replace("@{", "@@{"),
+                    // That is a problem already.
+                    None => made += &group,
+                }
             }
             Segment::Variable { variable: Variable::GroupAddresses(group), .. } => {
                 let addresses = hosts(groups.members_of(&group).unwrap_or_default());

@@ -4,7 +4,7 @@
 
 use super::meetings::Membership;
 use crate::variables::Variable;
-use crate::wire::{Action, Entry, Policy, When};
+use crate::wire::{Action, Entry, Harm, Policy, When};
 
 /// An entry as far as it could be read.
 pub struct Draft {
@@ -36,6 +36,13 @@ impl Draft {
         }
     }
 
+    /// Returns the partition that it makes, with its place in the file.
+    pub fn partition(&self) -> Option<(&Harm, usize)> {
+        let Some(Action::Fault(injection)) = &self.action else { return None };
+        let mention = self.mentions.iter().find(|mention| mention.role == Role::Peer)?;
+        matches!(injection.what, Harm::Partition { .. }).then_some((&injection.what, mention.at))
+    }
+
     /// Returns whether it has the key `"ready"`.
     pub fn has_ready(&self) -> bool {
         matches!(&self.action, Some(Action::Shell(shell)) if shell.ready.is_some())
@@ -59,10 +66,14 @@ pub enum Role {
     After(When),
     /// The entry that this one kills.
     Kill,
+    /// The entry that this one pauses.
+    Pause,
     /// The entry whose process id a text names.
     Pid,
     /// The slave whose address a text names.
     Address,
+    /// The slave whose address a fault needs.
+    Peer,
 }
 
 impl Role {
@@ -71,7 +82,7 @@ impl Role {
         match self {
             Role::Pid => Some(Variable::Pid(name.to_owned())),
             Role::Address => Some(Variable::Address(name.to_owned())),
-            Role::After(_) | Role::Kill => None,
+            Role::After(_) | Role::Kill | Role::Pause | Role::Peer => None,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::draft::{Draft, Role};
 use super::fields::{self, Object, transposed, word};
 use super::json::{KeyValue, Value, ValueKind};
 use super::problem::Problems;
-use super::{after, commands, meet, suggest};
+use super::{after, commands, faults, meet, suggest};
 use crate::machine::Signal;
 use crate::wire::{Action, Policy, Verdict};
 
@@ -38,7 +38,7 @@ pub const POLICIES: [PolicyKind; 5] = [
 ];
 
 /// All actions.
-pub const ACTIONS: [ActionKind; 9] = [
+pub const ACTIONS: [ActionKind; 15] = [
     ActionKind { key: "shell", options: &commands::INTERPRETED_OPTIONS, parse: commands::shell },
     ActionKind { key: "script", options: &commands::INTERPRETED_OPTIONS, parse: commands::script },
     ActionKind { key: "exec", options: &commands::OPTIONS, parse: commands::exec },
@@ -48,6 +48,12 @@ pub const ACTIONS: [ActionKind; 9] = [
     ActionKind { key: "end", options: &[], parse: end },
     ActionKind { key: "barrier", options: &meet::BARRIER_OPTIONS, parse: meet::barrier },
     ActionKind { key: "sync", options: &meet::SYNC_OPTIONS, parse: meet::sync },
+    ActionKind { key: "pause", options: &faults::OPTIONS, parse: faults::pause },
+    ActionKind { key: "partition", options: &faults::OPTIONS, parse: faults::partition },
+    ActionKind { key: "network", options: &faults::OPTIONS, parse: faults::network },
+    ActionKind { key: "fill", options: &faults::OPTIONS, parse: faults::fill },
+    ActionKind { key: "clock", options: &faults::OPTIONS, parse: faults::clock },
+    ActionKind { key: "crash", options: &[], parse: faults::crash },
 ];
 
 /// The keys of `"notify"` as an object.

@@ -169,6 +169,16 @@ impl Groups {
         }
     }
 
+    /// Reads one item or a list of items, as those of a list of members. Returns each name once, in the order of the list;
+    /// `None` if there is a problem.
+    pub fn some(&self, value: &Value, noun: &str, problems: &mut Problems<'_>) -> Option<Vec<String>> {
+        match &value.kind {
+            ValueKind::String(text) => self.expand(text, value.span.start, value.span.start, problems),
+            ValueKind::List(_) => self.members(value, noun, problems),
+            _ => fields::mismatch(value, &format!("{noun} is a name, a group such as \"@all\", or a list"), problems),
+        }
+    }
+
     /// Reads `"guests"`. The list may be empty.
     pub fn guests(&self, value: &Value, problems: &mut Problems<'_>) -> Option<BTreeSet<String>> {
         if matches!(&value.kind, ValueKind::List(items) if items.is_empty()) {

@@ -46,7 +46,8 @@ impl<'a> Sizes<'a> {
         let used: BTreeSet<&str> = used.collect();
         let resources: usize = used.iter().filter_map(|name| self.resources.get(name)).sum();
         let mentions = drafts.iter().flat_map(|draft| &draft.mentions);
-        let addresses = mentions.filter(|mention| mention.role == Role::Address).map(|mention| mention.name.as_str());
+        let needs_address = |role: Role| matches!(role, Role::Address | Role::Peer);
+        let addresses = mentions.filter(|mention| needs_address(mention.role)).map(|mention| mention.name.as_str());
         let addresses: BTreeSet<&str> = addresses.collect();
         let bytes: usize = addresses.iter().map(|slave| slave.len() + ADDRESS_MAX + AROUND).sum();
         (self.always + resources + bytes, addresses.len())

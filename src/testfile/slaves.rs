@@ -11,6 +11,7 @@ use super::bounds::{
 };
 use super::commands;
 use super::draft::{Draft, Mention, Role};
+use super::faults;
 use super::fields::{self, Object};
 use super::json::{KeyValue, Value, ValueKind};
 use super::meetings::Membership;
@@ -114,6 +115,7 @@ pub fn read(
         problems.add(at, "a test needs at least one slave");
     }
     let drafts = drafts(members, schedules, problems);
+    check_partitions(schedules, &drafts, problems);
     let mut budget = Budget { entries: UNSHARED_MAX, bytes: UNSHARED_BYTES_MAX };
     let mut shared: BTreeMap<Vec<usize>, Shared<'_>> = BTreeMap::new();
     let mut slaves = Vec::with_capacity(drafts.list.len());
@@ -453,8 +455,8 @@ fn check_mention(
     let is_command = is(&commands::KEYS);
     let is_command_or_meeting = is_command || is(&["barrier", "sync"]);
     let message = match (mention.role, entry) {
-        (Role::Address, _) if slaves.places.contains_key(name) => return,
-        (Role::Address, _) => {
+        (Role::Address | Role::Peer, _) if slaves.places.contains_key(name) => return,
+        (Role::Address | Role::Peer, _) => {
             let hint = problems.hint(name, slaves.list.iter().map(|slave| slave.name.as_str()));
             format!("unknown slave {name:?}{hint}")
         }
@@ -471,14 +473,43 @@ fn check_mention(
         (Role::After(When::Exited(_)), _) if !is_command_or_meeting => {
             format!("{name:?} is not a command, a barrier or a sync: it has no exit status")
         }
-        (Role::Kill, _) if !is_command_or_meeting => {
-            format!("{name:?} is not a command, a barrier or a sync: there is nothing to kill")
+        (Role::Kill, _) if !is_command_or_meeting && !is(&faults::UNDONE) => {
+            format!("{name:?} is not a command, a barrier, a sync or a fault: there is nothing to kill")
         }
+        (Role::Pause, _) if !is_command => format!("{name:?} is not a command: there is nothing to pause"),
         (Role::Pid, _) if !is_command => format!("{name:?} is not a command: it has no process"),
         _ => return,
     };
     let variable = mention.role.variable(name).map_or(String::new(), |variable| format!("{variable}: "));
     problems.add(mention.at, format!("{variable}{message}"));
+}
+
+/// Checks that the slaves with the entry of a partition can make all of it.
+fn check_partitions(schedules: &[Schedule<'_>], slaves: &Drafts<'_>, problems: &mut Problems<'_>) {
+    let cuts = |schedule: &Schedule<'_>| schedule.drafts.iter().any(|draft| draft.partition().is_some());
+    let cutting: BTreeSet<usize> = (0..schedules.len()).filter(|place| cuts(&schedules[*place])).collect();
+    if cutting.is_empty() {
+        return;
+    }
+    let mut having: BTreeMap<usize, BTreeSet<&str>> = BTreeMap::new();
+    for slave in &slaves.list {
+        for (place, _) in slave.schedules.iter().filter(|(place, _)| cutting.contains(place)) {
+            having.entry(*place).or_default().insert(&slave.name);
+        }
+    }
+    for (place, having) in having {
+        for draft in &schedules[place].drafts {
+            let Some((harm, at)) = draft.partition() else { continue };
+            let Some((one, other)) = faults::uncovered(harm, &having) else { continue };
+            let (entry, schedule) = (&draft.name, schedules[place].name);
+            problems.add_once(at, || {
+                format!(
+                    "the entry {entry:?} cannot cut {one:?} from {other:?}: a slave cuts only its own connections, so give the \
+                     schedule {schedule:?} to one of these two, and start the entry there with a trigger"
+                )
+            });
+        }
+    }
 }
 
 /// Finds entries that wait for each other.

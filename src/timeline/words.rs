@@ -6,7 +6,7 @@
 use super::event::Event;
 use crate::verdict::RoundResult;
 use crate::wire::rendezvous::OutcomeKind;
-use crate::wire::{EntryOutcome, PokedBy, SlaveEvent};
+use crate::wire::{EntryOutcome, FaultState, PokedBy, SlaveEvent};
 
 /// Returns the event in words; `None` for an event that is for programs only.
 pub fn describe(event: &Event<'_>) -> Option<String> {
@@ -69,6 +69,14 @@ fn describe_reported(event: &SlaveEvent<'_>) -> Option<String> {
         SlaveEvent::Poked { entry, by } => {
             let by = if *by == PokedBy::Signal { "SIGUSR1" } else { "arete poke" };
             entry.as_ref().map_or_else(|| format!("poked by {by}"), |entry| format!("poked by {by}: {entry}"))
+        }
+        SlaveEvent::Fault { entry, nr, state, what } => {
+            let state = match state {
+                FaultState::Began => "begins",
+                FaultState::Undone => "is undone",
+                FaultState::Left => "could not be undone",
+            };
+            format!("fault of {} {state}: {what}", run_name(entry, *nr))
         }
         SlaveEvent::End { entry, .. } => format!("{entry} requests the end of the run"),
         SlaveEvent::Warning { text } => format!("warning: {text}"),

@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::fault::Injection;
 use super::readiness::Readiness;
 use super::rendezvous::Party;
 use super::verdict::Verdict;
@@ -27,6 +28,14 @@ impl Entry {
     pub fn shell(&self) -> Option<&Shell> {
         match &self.action {
             Action::Shell(shell) => Some(shell),
+            _ => None,
+        }
+    }
+
+    /// Returns the fault that it injects, if it does.
+    pub fn injection(&self) -> Option<&Injection> {
+        match &self.action {
+            Action::Fault(injection) => Some(injection),
             _ => None,
         }
     }
@@ -146,6 +155,8 @@ pub enum Action {
         /// The signal.
         signal: Signal,
     },
+    /// Injects a fault into the machine of the slave.
+    Fault(Box<Injection>),
     /// Ends the run.
     End {
         /// The verdict that the entry requests.

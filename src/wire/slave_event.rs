@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::fault::FaultState;
 use super::seconds;
 use super::verdict::{EntryOutcome, Verdict};
 use crate::machine::Exit;
@@ -77,6 +78,19 @@ pub enum SlaveEvent<'a> {
         /// The lines, separated by newlines.
         #[serde(borrow)]
         text: Cow<'a, str>,
+    },
+    /// A fault that an entry injects has begun, or is undone.
+    Fault {
+        /// The entry.
+        #[serde(borrow)]
+        entry: Cow<'a, str>,
+        /// As in [`Spawned`](SlaveEvent::Spawned).
+        nr: u32,
+        /// What has become of it.
+        state: FaultState,
+        /// What it is, for people.
+        #[serde(borrow)]
+        what: Cow<'a, str>,
     },
     /// The slave was poked.
     Poked {

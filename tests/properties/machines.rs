@@ -106,6 +106,7 @@ pub fn check_slave(script: &[u8]) {
         socket: "/s/sock".into(),
         control: ListenerId(0),
         uid: 0,
+        allow_crash: false,
         secret: None,
         labels: Default::default(),
         orphan_after: slave::ORPHAN_AFTER,

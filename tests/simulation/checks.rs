@@ -17,7 +17,7 @@ use crate::world::process::{Ask, Fact};
 use crate::world::{World, lines};
 
 /// The events that slaves report.
-const REPORTED: [&str; 12] = [
+const REPORTED: [&str; 13] = [
     "begun",
     "spawned",
     "entry-ready",
@@ -28,6 +28,7 @@ const REPORTED: [&str; 12] = [
     "settled",
     "idle",
     "cleared",
+    "fault",
     "warning",
     "trouble",
 ];
@@ -167,6 +168,7 @@ impl Checks {
     /// After every step.
     pub fn after_step(&mut self, world: &mut World) -> Result<(), String> {
         exits_are_clean(world)?;
+        hold!(world.unrecorded.is_empty(), "{:?}", world.unrecorded);
         let said = std::mem::take(&mut world.said);
         self.observe(world, &said)
     }
@@ -323,6 +325,10 @@ impl Checks {
         let life = world.life_of(self.node_of(&slave));
         let left = living(world, life);
         hold!(left.is_empty(), "{slave} has stopped, and {left:?} still run");
+        let harms = world.harms_of(self.node_of(&slave));
+        // Where processes cannot be started, nothing can be undone.
+        let hopeless = world.spawn_fails_one_in > 0;
+        hold!(harms.is_empty() || hopeless, "{slave} has stopped, and {harms:?} are in effect");
         hold!(self.stopped.insert(slave), "a slave stops twice");
         Ok(())
     }

@@ -34,6 +34,7 @@ fn by(fault: Fault) -> By {
         | Fault::OutputsForgotten
         | Fault::LeaveUnheard
         | Fault::WaitsForEver => By::Runs,
+        Fault::FaultUnrecorded | Fault::EndForgetsFaults => By::Runs,
         Fault::ReadyTooEarly | Fault::StopsTooEarly | Fault::OutputGoesOn | Fault::OutputKeptAgain => By::Runs,
         Fault::RefusedGoesOn | Fault::FactsComeLater | Fault::AttemptForgotten | Fault::ConditionMetTwice => By::Runs,
         Fault::ReleasesUnproven | Fault::ReleasesOneShort | Fault::VerdictToldOnce => By::Meetings,

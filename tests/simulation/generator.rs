@@ -9,7 +9,8 @@ use arete::controller::OUTPUT_MAX;
 use arete::machine::{Exit, Signal};
 use arete::testfile::{End, OnFail, OnLost, Slave, Test};
 use arete::wire::{
-    Action, After, CHUNK_MAX, Condition, Entry, Expect, Policy, Resource, Retries, Shell, Verdict, When,
+    Action, After, CHUNK_MAX, Condition, Entry, Expect, Harm, Injection, Policy, Resource, Retries, Shell, Verdict,
+    When,
 };
 use fastrand::Rng;
 use sha2::{Digest, Sha256};
@@ -170,6 +171,40 @@ pub fn again(seed: u64, plan: &mut Plan) {
         entry("both", Policy::After(after), shell("both", "out both; sleep 20")),
     ];
     let slave = rng.usize(0..test.slaves.len());
+    let entries = &mut test.slaves[slave].entries;
+    *entries = entries.iter().cloned().chain(more).collect();
+}
+
+/// Some tests inject faults, and stop a service for a while. This has its own generator, too.
+pub fn harm(seed: u64, plan: &mut Plan) {
+    let mut rng = Rng::with_seed(!seed.rotate_left(48));
+    if rng.u8(0..3) > 0 {
+        return;
+    }
+    let test = Rc::get_mut(&mut plan.test).expect("it is not shared yet");
+    let slave = rng.usize(0..test.slaves.len());
+    let mut more = Vec::new();
+    for nr in 0..rng.usize(1..=2) {
+        let lasts = rng.bool().then(|| rng.u64(1..3_000_000));
+        let what = match rng.bool() {
+            true => Harm::Fill { path: "full".to_owned(), leave: 0 },
+            false => Harm::Clock { step: 3_600_000_000 },
+        };
+        let name = format!("harm{nr}");
+        more.push(at(&name, rng.u64(0..3_000_000), Action::Fault(Box::new(Injection { what, lasts }))));
+        if rng.bool() {
+            let kill = Action::Kill { entry: name, signal: Signal::TERM };
+            more.push(at(&format!("mend{nr}"), rng.u64(0..4_000_000), kill));
+        }
+    }
+    if rng.bool() {
+        let Action::Shell(mut still) = shell("still", "forever") else { return };
+        still.service = true;
+        still.expect = Expect::Of(Vec::new());
+        more.push(at("still", 0, Action::Shell(still)));
+        let (what, lasts) = (Harm::Pause { entry: "still".to_owned() }, rng.bool().then(|| rng.u64(1..2_000_000)));
+        more.push(at("hold", rng.u64(500_000..2_000_000), Action::Fault(Box::new(Injection { what, lasts }))));
+    }
     let entries = &mut test.slaves[slave].entries;
     *entries = entries.iter().cloned().chain(more).collect();
 }

@@ -246,6 +246,7 @@ fn add_any_slave(
             once,
             leave,
             keep: false,
+            allow_crash: false,
             secret: None,
             uid: 1000,
         }))

@@ -271,6 +271,7 @@ impl World {
             return;
         }
         self.end_earlier_processes(id);
+        self.heal_node(id);
         let pid = self.new_pid();
         let seed = self.rng.u64(..);
         let clock =

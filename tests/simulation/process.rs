@@ -19,6 +19,7 @@
 //! | `append TEXT` | writes its standard input, and TEXT after it, to its output |
 //! | `slow MS`, `fail` | waits; ends with status 1 |
 //! | `tries COUNT` | ends with status 1 unless this is run COUNT of its entry or a later one |
+//! | `harm RECORD`, `mend RECORD`, `check` | injects a fault, undoes it, and does nothing: see `harm.rs` |
 //! | `exit CODE`, `die SIGNAL` | ends |
 
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ use std::rc::Rc;
 use arete::machine::{Address, ChildId, Command, Exit, Signal, removed};
 use arete::wire::{ControlReply, Message, NotifyRequest, PokeRequest, ReadyRequest, WaitRequest};
 
+use super::harm;
 use super::meet::{self, Meet};
 use super::network::LinkId;
 use super::node::{Life, Queued};
@@ -135,6 +137,8 @@ pub struct Process {
     pub port: Option<u16>,
     dies_with_parent: bool,
     on_term: OnTerm,
+    /// SIGSTOP has stopped it, and whether a step is due.
+    stopped: Option<bool>,
     /// Older events that would continue it are ignored.
     token: u64,
     asking: Option<(LinkId, Ask)>,
@@ -146,9 +150,9 @@ pub struct Process {
 }
 
 impl Process {
-    /// It removes a directory for a slave, and does not belong to a run.
+    /// It removes a directory for a slave, or checks what faults need, and does not belong to a run.
     pub fn is_removal(&self) -> bool {
-        self.steps.first().is_some_and(|step| step.starts_with("rm "))
+        self.steps.first().is_some_and(|step| step.starts_with("rm ") || step == "check")
     }
 }
 
@@ -160,6 +164,7 @@ pub fn flood(count: usize) -> Vec<u8> {
 fn steps_of(argv: &[String]) -> Vec<String> {
     match argv.first().map(String::as_str) {
         _ if removed(argv).is_some() => vec![format!("rm {}", removed(argv).unwrap_or_default().join(" "))],
+        Some("arete") if argv.get(1).is_some_and(|word| word == "fault") => harm::steps_of(&argv[2..]),
         Some("/bin/sh" | "sh") => {
             let text = argv.last().map_or("", String::as_str);
             text.split(';').map(|step| step.trim().to_owned()).filter(|step| !step.is_empty()).collect()
@@ -202,6 +207,7 @@ impl World {
             stderr: command.stderr,
             dies_with_parent: command.dies_with_us,
             on_term: OnTerm::Dies,
+            stopped: None,
             token: 0,
             asking: None,
             heard: Vec::new(),
@@ -230,6 +236,10 @@ impl World {
         loop {
             let Some(process) = self.processes.get_mut(&pid) else { return };
             if process.token != token {
+                return;
+            }
+            if let Some(due) = &mut process.stopped {
+                *due = true;
                 return;
             }
             let Some(step) = process.steps.get(process.next).cloned() else {
@@ -269,6 +279,9 @@ impl World {
             "cat" => self.cat(pid, rest),
             "kill" => self.kill_step(pid, rest),
             "rm" => self.remove(pid, rest),
+            "check" => {}
+            "harm" => self.harm(pid, rest),
+            "mend" => self.mend(pid, rest),
             "append" => self.append(pid, rest),
             "tries" => {
                 let nr = self.processes[&pid].run.as_ref().map_or(1, |(_, nr)| u64::from(*nr));
@@ -374,6 +387,7 @@ impl World {
             port: None,
             dies_with_parent: false,
             on_term: if how == "stubborn" { OnTerm::Ignores } else { OnTerm::Dies },
+            stopped: None,
             token: 0,
             asking: None,
             heard: Vec::new(),
@@ -487,7 +501,7 @@ impl World {
         self.go_on_after(pid, 0);
     }
 
-    fn end_process(&mut self, pid: u32, exit: Exit) {
+    pub fn end_process(&mut self, pid: u32, exit: Exit) {
         let Some(process) = self.processes.remove(&pid) else { return };
         trace_line!(self, "pid {pid} ({}) ends: {exit}", process.mark);
         if let Some((link, _)) = process.asking {
@@ -503,16 +517,27 @@ impl World {
     pub fn strike(&mut self, pid: u32, signal: Signal) {
         let Some(process) = self.processes.get_mut(&pid) else { return };
         match (signal, process.on_term) {
-            (Signal::TERM, OnTerm::Ignores) => {}
+            (Signal::STOP, _) => _ = process.stopped.get_or_insert(false),
+            (Signal::CONT, _) => self.go_on(pid),
+            (Signal::TERM, OnTerm::Ignores) => self.go_on(pid),
             (Signal::TERM, OnTerm::Lingers(micros)) => {
                 process.on_term = OnTerm::Ignores;
                 process.next = process.steps.len();
+                process.stopped = None;
                 if let Some((link, _)) = process.asking.take() {
                     self.close_side(link, 0);
                 }
                 self.go_on_after(pid, micros);
             }
             _ => self.end_process(pid, Exit::Signal(signal)),
+        }
+    }
+
+    /// A stopped process goes on.
+    fn go_on(&mut self, pid: u32) {
+        let due = self.processes.get_mut(&pid).and_then(|process| process.stopped.take());
+        if due == Some(true) {
+            self.go_on_after(pid, 0);
         }
     }
 

@@ -89,6 +89,7 @@ impl Sweep {
         generator::gush(seed, &mut plan);
         generator::leave(seed, &mut plan);
         generator::again(seed, &mut plan);
+        generator::harm(seed, &mut plan);
         let again = (seed / 4).is_multiple_of(4);
         let nr = Rc::new(Cell::new(1));
         let launched = !again && (seed / 16).is_multiple_of(3);
@@ -213,11 +214,23 @@ impl Sweep {
     /// Slaves that received the end have nothing left. The others did not notice that they are alone.
     fn nothing_is_left(&mut self) -> Result<(), String> {
         let slaves = 1..self.world.nodes.len();
-        let busy = |world: &World| slaves.clone().any(|node| !living(world, world.life_of(node)).is_empty());
+        let harmed =
+            |world: &World, node: usize| world.nodes[node].machine.is_some() && !world.harms_of(node).is_empty();
+        let busy = |world: &World| {
+            slaves.clone().any(|node| !living(world, world.life_of(node)).is_empty() || harmed(world, node))
+        };
         self.until(5 * SECOND, |world| !busy(world))?;
         self.until(ORPHANS_END_WITHIN, |world| !busy(world))?;
         self.the_launched_have_left()?;
         for node in slaves {
+            // A slave that is dead or could start no process has left its faults to the next one, with their records.
+            if self.world.nodes[node].machine.is_none() || self.world.spawn_fails_one_in > 0 {
+                self.world.heal_node(node);
+            }
+            let harms = self.world.harms_of(node);
+            if !harms.is_empty() {
+                return Err(format!("the run is over, and on {} {harms:?} are in effect", self.world.nodes[node].name));
+            }
             let left = living(&self.world, self.world.life_of(node));
             if self.world.nodes[node].machine.is_some() && !left.is_empty() {
                 return Err(format!("the run is over, and on {} {left:?} still run", self.world.nodes[node].name));

@@ -5,6 +5,7 @@
 
 pub mod datagrams;
 pub mod disk;
+pub mod harm;
 pub mod meet;
 pub mod network;
 pub mod node;
@@ -12,7 +13,7 @@ pub mod process;
 pub mod ready;
 pub mod trace;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use arete::machine::{Address, ConnId, EarId, Signal};
@@ -115,6 +116,10 @@ pub struct World {
     pub wall_jump: i64,
     /// One start of a process in this number fails. 0: none.
     pub spawn_fails_one_in: u32,
+    /// The faults that are in effect: the host and the record of each.
+    pub harms: BTreeSet<(usize, PathBuf)>,
+    /// Faults that were injected without a record.
+    pub unrecorded: Vec<String>,
     /// All files that processes wrote, with those that have been removed since.
     pub written: BTreeMap<(usize, PathBuf), Vec<u8>>,
     pub ledger: Vec<Fact>,
@@ -149,6 +154,8 @@ impl World {
             last_pid: 1000,
             wall_jump: 0,
             spawn_fails_one_in: 0,
+            harms: BTreeSet::new(),
+            unrecorded: Vec::new(),
             written: BTreeMap::new(),
             ledger: Vec::new(),
             ears: BTreeMap::new(),

@@ -32,7 +32,7 @@ pub const BAD: &[Bad] = &[
     Bad { by_schema: None, problems: &[r#"1:12: expected "," or "}" in the object, found hi: write a quotation mark inside a string as \""#], text: r#"{"name": ""hi""}"# },
     Bad { by_schema: None, problems: &[r#"1:12: expected "," or "}" in the object, found ']': add the missing bracket before it"#], text: r#"[{"name": 1]"# },
     Bad { by_schema: Some(true), problems: &[
-        r#"3:1: an entry needs an action: one of "shell", "script", "exec", "file", "notify", "kill", "end", "barrier" or "sync""#,
+        r#"3:1: an entry needs an action: one of "shell", "script", "exec", "file", "notify", "kill", "end", "barrier", "sync", "pause", "partition", "network", "fill", "clock" or "crash""#,
         r#"3:35: "timeout": "5 m" has the unknown unit "m": the units are h, min, s and ms"#,
         r#"3:52: "expect" is a number, "any" or a list such as [0, 3, "SIGTERM"], found "SIGTERM": write ["SIGTERM"]"#,
     ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
@@ -179,7 +179,7 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "at": 0, "poke": true, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
-    Bad { by_schema: Some(true), problems: &[r#"3:1: an entry needs an action: one of "shell", "script", "exec", "file", "notify", "kill", "end", "barrier" or "sync""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(true), problems: &[r#"3:1: an entry needs an action: one of "shell", "script", "exec", "file", "notify", "kill", "end", "barrier", "sync", "pause", "partition", "network", "fill", "clock" or "crash""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0}
 ]}, "slaves": {"a": ["s"]} }"# },
@@ -245,7 +245,7 @@ pub const BAD: &[Bad] = &[
 {"name": "e", "at": "1h30", "shell": ""}
 ]}, "slaves": {"a": ["s"]} }"# },
     Bad { by_schema: Some(true), problems: &[
-        r#"3:32: "e" is not a command, a barrier or a sync: there is nothing to kill"#,
+        r#"3:32: "e" is not a command, a barrier, a sync or a fault: there is nothing to kill"#,
         r#"3:47: unknown signal "SIGTREM", did you mean "SIGTERM"?"#,
     ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
@@ -383,7 +383,7 @@ pub const BAD: &[Bad] = &[
     Bad { by_schema: Some(false), problems: &[
         r#"3:34: "p" is not a command, a barrier or a sync: it has no exit status"#,
         r#"3:66: @{p.pid}: "p" is not a command: it has no process"#,
-        r#"5:32: "p" is not a command, a barrier or a sync: there is nothing to kill"#,
+        r#"5:32: "p" is not a command, a barrier, a sync or a fault: there is nothing to kill"#,
     ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "after": {"entry": "p", "exit": 0}, "shell": "kill @{p.pid}"},

@@ -35,7 +35,7 @@ const FILES: [(&str, &str); 2] = [("controller", "/etc/arete/controller.json"), 
 const FILE_MAX: u64 = 1024 * 1024;
 
 /// The options that a file cannot give.
-const COMMAND_LINE_ONLY: [&str; 4] = ["config", "check", "help", "version"];
+const COMMAND_LINE_ONLY: [&str; 5] = ["config", "check", "heal", "help", "version"];
 
 /// Options that exclude each other. If the command line gives one, the other is ignored in the file.
 const EXCLUSIVE: [[&str; 2]; 1] = [["tls", "insecure"]];

@@ -98,6 +98,12 @@ pub struct SlaveOptions {
     /// Keep the subdirectory of each run
     #[arg(long)]
     pub keep: bool,
+    /// Allow tests to do this; a crash restarts the machine at once
+    #[arg(long, value_name = "FAULT[,...]", value_delimiter = ',', value_parser = ["crash"])]
+    pub allow: Vec<String>,
+    /// Undo all faults that an earlier slave of this directory has injected, and exit
+    #[arg(long, conflicts_with = "check")]
+    pub heal: bool,
     #[command(flatten)]
     pub security: Security,
     /// Read a secret for the controller that starts this slave from standard input

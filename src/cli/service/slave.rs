@@ -2,24 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use arete::exit_code;
 use arete::machine::{Address, Signal};
 use arete::reactor::{self, Options, Reload, Reloaded, plain};
 use arete::session;
 use arete::slave::{Config, Leave, MARK, Settings, Slave};
+use arete::text::harmless;
 
 use crate::cli::address::{self, with_port};
 use crate::cli::args::Sub;
 use crate::cli::error::Error;
+use crate::cli::fault::heal as undo_faults;
 use crate::cli::random::random;
 use crate::cli::service::options::SlaveOptions;
 use crate::cli::service::started::Started;
 use crate::cli::service::{config, labels, manager, socket};
 use crate::cli::tls::identity::Use;
 use crate::cli::work_dir::as_text;
-use crate::cli::{clock, directory, drive, lock, remove};
+use crate::cli::{clock, directory, drive, lock, remove, stdout};
 
 /// The file in the directory of a slave that the slave locks.
 const LOCK: &str = "lock";
@@ -41,6 +44,7 @@ pub fn run(options: SlaveOptions) -> Result<u8, Error> {
     let _lock = lock(&dir)?;
     if !is_new {
         reactor::end_leftovers(&dir);
+        undo_faults(&dir)?.iter().for_each(|what| log::warn!("undone, which an earlier slave has injected: {what}"));
         remove_leftovers(&dir);
     }
     let (signals, manager) = (vec![Signal::USR1], manager::manager());
@@ -64,12 +68,33 @@ pub fn run(options: SlaveOptions) -> Result<u8, Error> {
             (false, false) => Leave::WhenTold,
         },
         keep: options.keep,
+        allow_crash: options.allow.iter().any(|fault| fault == "crash"),
         utc: Some(clock::wall_offset()),
         secret,
         labels,
         uid: rustix::process::geteuid().as_raw(),
     });
     Ok(reactor.run(&mut slave))
+}
+
+/// Undoes the faults that an earlier slave of the same directory has injected, after ending its processes. Prints what it
+/// has undone. Fails if something is left, or if a slave works in the directory.
+pub fn heal(options: &SlaveOptions) -> Result<u8, Error> {
+    let dir = work_dir_of(options.dir.as_deref(), &name(options)?)?;
+    let undone = match fs::canonicalize(&dir) {
+        Ok(dir) => {
+            let _lock = lock(&dir)?;
+            reactor::end_leftovers(&dir);
+            undo_faults(&dir)?
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(Error::cannot_so(format_args!("find {}", dir.display()), OTHER_DIR)(error)),
+    };
+    let lines = undone.iter().map(|what| format!("undone: {}\n", harmless(what)));
+    let nothing =
+        if undone.is_empty() { format!("no fault is left of a slave of {}\n", dir.display()) } else { String::new() };
+    stdout::print(lines.collect::<String>() + &nothing)?;
+    Ok(exit_code::PASSED)
 }
 
 /// Returns the function that reads the configuration and the certificate again.

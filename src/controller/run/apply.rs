@@ -161,7 +161,10 @@ impl Run {
             SlaveEvent::Idle { heard, services } => member.idle = Some(Idle { heard: *heard, services: *services }),
             SlaveEvent::Cleared => member.cleared = true,
             SlaveEvent::Warning { text } => member.warn(text),
-            SlaveEvent::Poked { .. } | SlaveEvent::End { .. } | SlaveEvent::Trouble { .. } => {}
+            SlaveEvent::Poked { .. }
+            | SlaveEvent::End { .. }
+            | SlaveEvent::Fault { .. }
+            | SlaveEvent::Trouble { .. } => {}
         }
         self.record(at, ix, &Event::Reported(event.clone()), out);
     }

@@ -344,6 +344,7 @@ impl Run {
             SlaveEvent::Spawned { entry, .. }
             | SlaveEvent::Exited { entry, .. }
             | SlaveEvent::Tail { entry, .. }
+            | SlaveEvent::Fault { entry, .. }
             | SlaveEvent::End { entry, .. }
                 if !is_entry(entry) =>
             {
@@ -410,7 +411,10 @@ impl Run {
 fn shortened<'a>(what: &SlaveEvent<'a>) -> SlaveEvent<'a> {
     let mut what = what.clone();
     match &mut what {
-        SlaveEvent::Exited { why: Some(text), .. } | SlaveEvent::Warning { text } | SlaveEvent::Trouble { text } => {
+        SlaveEvent::Exited { why: Some(text), .. }
+        | SlaveEvent::Fault { what: text, .. }
+        | SlaveEvent::Warning { text }
+        | SlaveEvent::Trouble { text } => {
             if let Some((end, _)) = text.char_indices().nth(TEXT_MAX) {
                 text.to_mut().truncate(end);
             }

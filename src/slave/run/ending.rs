@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::machine::Signal;
 use crate::machine::faults::{Fault, injected};
 use crate::slave::notifies::Waiter;
-use crate::slave::process::{Due, EntryRun};
+use crate::slave::process::{Doing, Due, EntryRun};
 use crate::slave::run::{AfterSweep, Ending, Phase, Run};
 use crate::slave::schedule::Occasion;
 use crate::slave::shorten::clip;
@@ -17,6 +17,9 @@ use crate::wire::{EntryOutcome, Manner, SlaveEvent, Stopped};
 
 /// Why a job has failed that did not exit while the end of the run waited for it.
 const CUT_OFF: &str = "cut off by the end of the run";
+
+/// Why an action has ended that the end of the run does not wait for.
+const RUN_ENDED: &str = "the run has ended";
 
 /// What the author of the test can do about that.
 const MAKE_IT_A_SERVICE: &str = "if it is meant to run until then, make it a service";
@@ -129,7 +132,7 @@ impl Run {
             self.fail_jobs();
             self.end_builtins(EntryOutcome::Failed, CUT_OFF, turn);
         } else {
-            self.end_builtins(EntryOutcome::Stopped, "the run has ended", turn);
+            self.end_builtins(EntryOutcome::Stopped, RUN_ENDED, turn);
         }
         self.processes.stop_all();
         if ending.now {
@@ -163,7 +166,7 @@ impl Run {
         match self.phase {
             Phase::Stopping | Phase::Finally => {
                 self.phase = Phase::Stopping;
-                self.end_builtins(EntryOutcome::Stopped, "the run has ended", turn);
+                self.end_builtins(EntryOutcome::Stopped, RUN_ENDED, turn);
                 self.kill_all(turn);
                 self.sweeps.send(Signal::KILL, turn.out);
             }
@@ -188,6 +191,9 @@ impl Run {
             }
             self.withdraw(|waiter| *waiter == Waiter::Entry(key), turn);
             if let Some(run) = self.take(key) {
+                // The end of the run undoes a fault, so it is not cut off.
+                let is_fault = matches!(run.doing, Doing::Fault | Doing::Heal(_));
+                let (outcome, why) = if is_fault { (EntryOutcome::Stopped, RUN_ENDED) } else { (outcome, why) };
                 self.finished(run.into(), None, outcome, Some(why.to_owned()), turn);
             }
         }
@@ -214,6 +220,7 @@ impl Run {
         match self.phase {
             Phase::Finishing if self.idle.is_some() && self.timers.get(&Timer::Finish).is_some() => self.cut(turn),
             Phase::Stopping if self.nothing_runs() => self.begin_sweep(AfterSweep::Finally, turn),
+            Phase::Healing(then) if self.healed() => self.after_healing(then, turn),
             Phase::Finally if self.nothing_runs() => self.begin_sweep(AfterSweep::Shipping, turn),
             Phase::Shipping if self.output.complete() && self.tails.complete() && self.reports.all_recorded() => {
                 self.nothing_left(turn)
@@ -266,6 +273,14 @@ impl Run {
             let text = format!("{left} processes of this run cannot be killed and are left");
             self.reports.push(SlaveEvent::Trouble { text: text.into() }, turn);
         }
+        match then {
+            AfterSweep::Finally => self.heal(then, turn),
+            AfterSweep::Shipping => self.after_healing(then, turn),
+        }
+    }
+
+    /// No process is left, and no fault.
+    fn after_healing(&mut self, then: AfterSweep, turn: &mut Turn<'_>) {
         match then {
             _ if self.urgent() => self.nothing_left(turn),
             AfterSweep::Finally => self.clean_up(turn),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::machine::Time;
+use crate::slave::injections::Check;
 use crate::slave::resources::Changed;
 use crate::slave::run::{Phase, Run};
 use crate::slave::schedule::Occasion;
@@ -22,6 +23,9 @@ impl Run {
         if !self.config.keep {
             turn.out.persist(self.dir.mark(), Vec::new());
         }
+        if let Err(why) = self.check_faults(turn) {
+            return self.cannot(&why, turn);
+        }
         let fetched = self.resources.fetch(turn);
         self.after_fetch(fetched, turn);
     }
@@ -32,6 +36,9 @@ impl Run {
             return;
         }
         self.part.addresses.clone_from(&prepare.addresses);
+        if let Err(why) = self.check_addresses() {
+            return self.cannot(&why, turn);
+        }
         if self.phase == Phase::Waiting {
             self.say_ready(turn);
         }
@@ -62,7 +69,8 @@ impl Run {
 
     /// Reports that the slave is ready, if it has become so.
     pub(super) fn try_ready(&mut self, turn: &mut Turn<'_>) {
-        if self.phase == Phase::Preparing && self.resources.complete() && turn.link.measured() {
+        let checked = self.injections.check == Check::Done;
+        if self.phase == Phase::Preparing && self.resources.complete() && checked && turn.link.measured() {
             self.phase = Phase::Waiting;
             self.say_ready(turn);
         }

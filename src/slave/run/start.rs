@@ -36,9 +36,10 @@ impl Run {
             Action::Kill { entry, signal } => {
                 self.spawned_report(&due, None, turn);
                 self.kill(entry, *signal, &entries[due.entry].name, turn);
-                self.finished(due, None, EntryOutcome::Passed, None, turn);
+                self.end_kill(due, entry, turn);
             }
             action @ (Action::Barrier { .. } | Action::Sync { .. }) => self.begin_meeting(due, action, turn),
+            Action::Fault(injection) => self.begin_fault(due, injection, turn),
             Action::End { verdict } => {
                 self.spawned_report(&due, None, turn);
                 let entry = entries[due.entry].name.as_str().into();
@@ -148,7 +149,7 @@ impl Run {
         })
     }
 
-    fn spawned_report(&mut self, due: &Due, pid: Option<u32>, turn: &mut Turn<'_>) {
+    pub(super) fn spawned_report(&mut self, due: &Due, pid: Option<u32>, turn: &mut Turn<'_>) {
         // At the controller the report ends the idleness, so idleness must be reported again.
         self.idle = None;
         let entries = self.part.entries.clone();
@@ -165,8 +166,13 @@ impl Run {
             match run.doing {
                 Doing::Meet => self.kill_meeting(key, signal, turn),
                 Doing::Delay => self.kill_attempt(key, signal, turn),
-                Doing::Process { .. } | Doing::Notify => self.signal_run(key, signal, turn),
+                Doing::Process { .. } | Doing::Notify | Doing::Fault | Doing::Heal(_) => {
+                    self.signal_run(key, signal, turn)
+                }
             }
+        }
+        if ends_a_process(signal) {
+            self.kill_faults(index, turn);
         }
     }
 
@@ -295,7 +301,7 @@ impl Run {
 
     /// A command could not be started.
     pub(in crate::slave) fn spawn_failed(&mut self, child: ChildId, error: &str, turn: &mut Turn<'_>) {
-        if self.checked(child, Err(error), turn) {
+        if self.fault_process_over(child, Err(error), turn) || self.checked(child, Err(error), turn) {
             return;
         }
         let Some(key) = self.processes.of_child(child) else { return };
@@ -308,7 +314,7 @@ impl Run {
 
     /// A command's first process has ended.
     pub(in crate::slave) fn exited(&mut self, child: ChildId, exit: Exit, turn: &mut Turn<'_>) {
-        if self.checked(child, Ok(exit), turn) {
+        if self.fault_process_over(child, Ok(exit), turn) || self.checked(child, Ok(exit), turn) {
             return;
         }
         let Some(key) = self.processes.of_child(child) else { return };

@@ -51,7 +51,7 @@ impl Surroundings<Slave> for Machine {
             Effect::Probe { probe, to } => world.probes.push((probe, to)),
             Effect::Hear { ear, path } => world.ears.push((ear, path)),
             Effect::Deafen { ear } => world.ears.retain(|(other, _)| *other != ear),
-            Effect::Page { .. } | Effect::Datagram { .. } | Effect::Halt { .. } | Effect::Confirm { .. } => {
+            Effect::Page { .. } | Effect::Datagram { .. } | Effect::Halt { .. } => {
                 panic!("a slave does not {effect:?}")
             }
             effect => return Some(effect),
@@ -77,6 +77,7 @@ impl World {
             once: false,
             leave: Default::default(),
             keep: false,
+            allow_crash: false,
             secret: None,
             uid: 1000,
         };
