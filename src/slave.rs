@@ -8,6 +8,7 @@ mod assignment;
 mod config;
 mod control;
 mod lines;
+mod measurements;
 mod members;
 mod notifies;
 mod output;

@@ -21,6 +21,7 @@ use crate::machine::{Input, ReadId, Signal, Time, Timers};
 use crate::session::is_name;
 use crate::slave::assignment::Assignment;
 use crate::slave::config::Config;
+use crate::slave::measurements::Measurements;
 use crate::slave::members::Members;
 use crate::slave::notifies::Notifies;
 use crate::slave::output::{Shipping, TAIL_EVERY};
@@ -111,6 +112,7 @@ pub(super) struct Run {
     sweeps: Sweeps,
     queue: Queue,
     notifies: Notifies,
+    measurements: Measurements,
     members: Members,
     waits: ReportedWaits,
     triggers: Triggers,
@@ -140,6 +142,7 @@ impl Run {
             sweeps: Sweeps::default(),
             queue: Queue::default(),
             notifies: Notifies::default(),
+            measurements: Measurements::default(),
             members: Members::new(&part.run),
             waits: ReportedWaits::default(),
             triggers: Triggers::default(),

@@ -4,6 +4,7 @@
 //! here prints.
 
 use super::event::Event;
+use crate::measure::with_unit;
 use crate::verdict::RoundResult;
 use crate::wire::rendezvous::OutcomeKind;
 use crate::wire::{EntryOutcome, PokedBy, SlaveEvent};
@@ -67,6 +68,10 @@ fn describe_reported(event: &SlaveEvent<'_>) -> Option<String> {
         SlaveEvent::Poked { entry, by } => {
             let by = if *by == PokedBy::Signal { "SIGUSR1" } else { "arete poke" };
             entry.as_ref().map_or_else(|| format!("poked by {by}"), |entry| format!("poked by {by}: {entry}"))
+        }
+        SlaveEvent::Measured { entry, nr, name, value, unit, .. } => {
+            let by = entry.as_deref().map_or_else(String::new, |entry| run_name(entry, nr.unwrap_or(1)) + " ");
+            format!("{by}recorded {name} {}", with_unit(*value, unit.as_deref()))
         }
         SlaveEvent::End { entry, .. } => format!("{entry} requests the end of the run"),
         SlaveEvent::Warning { text } => format!("warning: {text}"),
