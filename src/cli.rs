@@ -43,11 +43,11 @@ use arete::{exit_code, reactor};
 use clap::error::ErrorKind;
 
 use args::{Arguments, Sub};
-use client::{meet, trigger};
+use client::{meet, record, trigger};
 use error::Error;
 pub use error::complain;
 use log_limit::Limited;
-use run::{check, init, remote};
+use run::{check, compare, init, remote};
 use service::{config, controller, preflight, slave};
 use tls::pki;
 
@@ -98,6 +98,7 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
         Sub::Check { files, params } => check::run(&files, &params),
         Sub::Poke { entry } => trigger::poke(entry),
         Sub::Ready => trigger::ready(),
+        Sub::Record(options) => record::record(&options, begun),
         Sub::Notify(options) => trigger::notify(options, begun),
         Sub::Wait(options) => trigger::wait(options, begun),
         Sub::Barrier(options) => meet::barrier(options, begun),
@@ -108,6 +109,7 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
         Sub::Attach(options) => remote::attach(options, begun),
         Sub::Stop(options) => remote::stop(options, begun),
         Sub::Results(options) => remote::results(options, begun),
+        Sub::Compare(options) => compare::run(&options),
         Sub::Runs(options) => remote::runs(&options, begun),
         Sub::Status(options) => remote::status(&options, begun),
         Sub::Pki { sub } => pki::run(sub),

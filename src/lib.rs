@@ -136,6 +136,7 @@
 //! | [`timeline`] | the events of a run, as files and as lines for people |
 //! | [`verdict`] | the verdict of a round as an exit status and as a message |
 //! | [`variables`] | replaces `@{...}` in the strings of a test |
+//! | [`measure`] | measurements: units, figures and bounds |
 //! | [`text`] | durations, lists and ranges as a person reads them |
 //! | [`exit_code`] | the exit statuses of the program |
 //!
@@ -152,6 +153,7 @@ pub mod exit_code;
 pub mod graph;
 pub mod link;
 pub mod machine;
+pub mod measure;
 pub mod member;
 pub mod operator;
 pub mod reactor;

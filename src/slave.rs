@@ -10,6 +10,7 @@ mod control;
 mod fault_record;
 mod injections;
 mod lines;
+mod measurements;
 mod members;
 mod notifies;
 mod output;

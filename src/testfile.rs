@@ -9,6 +9,7 @@
 //! are in the file of that key.
 
 mod after;
+mod asserts;
 mod bounds;
 mod commands;
 mod context;
@@ -47,8 +48,8 @@ use crate::variables::{self, Segment, Variable};
 use crate::wire::readiness::ReadyCheck;
 use crate::wire::{Action, Entry, Harm};
 pub use bounds::{
-    ADDRESSES_MAX, ALL_ENTRIES_MAX, CHECK_EVERY, COMMAND_MAX, CONDITIONS_MAX, COVERED_MAX, ENTRIES_MAX, FILE_MAX,
-    GIVEN_MAX, GRACE, GROUPS_MAX, LISTED_MEMBERS_MAX, MEETINGS_MAX, MEMBERS_MAX, PATTERN_MAX, PATTERNS_MAX,
+    ADDRESSES_MAX, ALL_ENTRIES_MAX, ASSERTS_MAX, CHECK_EVERY, COMMAND_MAX, CONDITIONS_MAX, COVERED_MAX, ENTRIES_MAX,
+    FILE_MAX, GIVEN_MAX, GRACE, GROUPS_MAX, LISTED_MEMBERS_MAX, MEETINGS_MAX, MEMBERS_MAX, PATTERN_MAX, PATTERNS_MAX,
     PREPARE_MAX, READY_WITHIN, RESOURCES_MAX, RETOLD_MAX, RETRIES_MAX, SCHEDULES_MAX, SLAVES_MAX, TRIGGER_MAX,
     TRIGGERS_MAX, UNSHARED_BYTES_MAX, UNSHARED_MAX, VARIABLES_MAX, WITH_MAX,
 };
@@ -62,7 +63,7 @@ use patterns::Patterns;
 pub use problem::{PROBLEMS_MAX, Problem, Problems};
 use size::Sizes;
 use slaves::Schedule;
-pub use test::{Declared, End, OnFail, OnLost, Ship, Shipped, Slave, Test};
+pub use test::{Assert, AssertOf, Declared, End, Figure, OnFail, OnLost, Ship, Shipped, Slave, Test};
 pub use time::TIME_MAX;
 
 /// The words for [`OnFail`].
@@ -72,7 +73,7 @@ const ON_FAIL: [(&str, OnFail); 2] = [("continue", OnFail::Continue), ("end", On
 const ON_LOST: [(&str, OnLost); 2] = [("fail", OnLost::Fail), ("continue", OnLost::Continue)];
 
 /// The keys of a test file.
-const TEST_KEYS: [&str; 15] = [
+const TEST_KEYS: [&str; 16] = [
     "$schema",
     "name",
     "params",
@@ -86,6 +87,7 @@ const TEST_KEYS: [&str; 15] = [
     "barriers",
     "syncs",
     "resources",
+    "assert",
     "schedules",
     "slaves",
 ];
@@ -224,6 +226,10 @@ fn read<E: Display>(value: &Value, ship: &mut Ship<'_, E>, problems: &mut Proble
         Some(slaves::read(members, value.span.start, schedules.as_deref()?, &sizes, problems))
     });
     let guests = test.get("guests").map_or(Some(BTreeSet::new()), |value| meet.groups.guests(value, problems));
+    let asserts = test.get("assert");
+    // Slaves with a problem are not in the list.
+    let known = slaves.as_deref().filter(|_| problems.is_empty());
+    let asserts = asserts.map(|value| asserts::read(value, &meet.groups, known, problems)).unwrap_or_default();
     let (name, end, grace, slaves) = (name?.to_owned(), end?, grace?, slaves?);
     let (on_fail, on_lost, guests) = (on_fail?, on_lost?, guests?);
     let groups = meet.groups.into_resolved();
@@ -241,6 +247,7 @@ fn read<E: Display>(value: &Value, ship: &mut Ship<'_, E>, problems: &mut Proble
         syncs,
         groups,
         guests,
+        asserts,
         slaves,
     })
 }
@@ -352,6 +359,7 @@ pub fn keys() -> Vec<(&'static str, Vec<&'static str>)> {
         ("schedule", inherit::SCHEDULE_KEYS.to_vec()),
         ("resource", head::RESOURCE_KEYS.to_vec()),
         ("slave", slaves::SLAVE_KEYS.to_vec()),
+        ("assert", asserts::ASSERT_KEYS.to_vec()),
         ("meeting", meetings::MEETING_KEYS.to_vec()),
         ("entry", entry::keys()),
         ("after", after::AFTER_KEYS.to_vec()),

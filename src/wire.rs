@@ -36,7 +36,9 @@ mod trigger;
 mod verdict;
 
 pub use self::code::Code;
-pub use self::command::{Done, Failure, NotifyRequest, PokeRequest, ReadyRequest, WaitRequest};
+pub use self::command::{
+    Done, Failure, Measurement, NotifyRequest, PokeRequest, ReadyRequest, RecordRequest, WaitRequest,
+};
 pub use self::fault::{Conditions, FaultState, Harm, Injection};
 pub use self::frame::{Bound, Cut, Frames};
 pub use self::greeting::{Bye, Hello, Ping, Pong, Welcome};
@@ -223,6 +225,7 @@ messages! {
         "notify" => NotifyRequest,
         "wait" => WaitRequest,
         "ready" => ReadyRequest,
+        "record" => RecordRequest,
         "barrier" => BarrierRequest,
         "sync" => SyncRequest,
     }

@@ -25,6 +25,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("sharing", &[]),
     ("hello", &[]),
     ("relay", &[]),
+    ("throughput", &["wc"]),
 ];
 
 /// The examples that are not run here, and why.
@@ -110,6 +111,11 @@ fn programs(place: &Place, missing: Option<&str>) -> PathBuf {
 
 /// Runs an example without one program, or with all of them. Returns its exit code and its failures.
 fn run(name: &str, text: &str, missing: Option<&str>) -> (i32, String) {
+    run_with(name, text, missing, &[])
+}
+
+/// The same with further options.
+fn run_with(name: &str, text: &str, missing: Option<&str>, options: &[&str]) -> (i32, String) {
     let place = Place::new(&format!("example-{name}"));
     let bin = programs(&place, missing);
     if name == "relay" {
@@ -117,7 +123,7 @@ fn run(name: &str, text: &str, missing: Option<&str>) -> (i32, String) {
         fs::copy(repository().join("examples/relay/leg.sh"), place.path("relay/leg.sh")).unwrap();
     }
     place.write("t.json", text);
-    let program = place.arete(["run", "t.json", "--results", "results"]).env("PATH", &bin);
+    let program = place.arete(["run", "t.json", "--results", "results"].iter().chain(options)).env("PATH", &bin);
     let ended = program.deadline(Duration::from_secs(90)).run();
     let report = place.read("results/report.txt");
     place.assert_nothing_left();
@@ -151,4 +157,18 @@ fn every_example_passes_and_fails_without_its_programs() {
             assert!(report.contains("exit status 127"), "{name} does not say that {program} is missing: {report}");
         }
     }
+}
+
+#[test]
+fn the_throughput_example_fails_with_the_bound_that_is_out_of_reach() {
+    let text = fs::read_to_string(repository().join("examples/throughput.yaml")).unwrap();
+    let options = ["-p", "least=1e12", "-p", "clients=2", "-p", "mebibytes=1"];
+    let (code, report) = run_with("unreachable", &text, None, &options);
+    assert_eq!(code, 1, "{report}");
+    for client in ["client1", "client2"] {
+        let beginning = format!("  throughput: {client} recorded ");
+        let line = report.lines().find(|line| line.starts_with(&beginning)).unwrap_or_else(|| panic!("{report}"));
+        assert!(line.ends_with(" Mbit/s, asserted >= 1000000000000 Mbit/s"), "{line}");
+    }
+    assert!(report.contains("throughput failed after ") && report.ends_with("(and 1 more failure)\n"), "{report}");
 }

@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+#[path = "testfile/asserts.rs"]
+mod asserts;
 #[path = "testfile/bad.rs"]
 mod bad;
 #[path = "testfile/bad_faults.rs"]
@@ -37,6 +39,7 @@ use arete::testfile::{self, Declared, End, OnFail, OnLost, Problem, Shipped, Tes
 use arete::wire::readiness::{Readiness, ReadyCheck};
 use arete::wire::rendezvous::Party;
 use arete::wire::{Action, After, Condition, Entry, Expect, Policy, Shell, Verdict, When};
+use asserts::OF_ASSERTS;
 use bad::{BAD, Bad};
 use bad_faults::OF_FAULTS;
 use bad_ready::OF_READY;
@@ -226,7 +229,9 @@ fn members_of_ten_thousand_slaves_are_checked_quickly() {
 
 #[test]
 fn every_problem_is_found_with_its_line_and_column() {
-    for Bad { text, problems: listed, .. } in BAD.iter().chain(OF_SLAVES).chain(OF_READY).chain(OF_FAULTS) {
+    for Bad { text, problems: listed, .. } in
+        BAD.iter().chain(OF_SLAVES).chain(OF_READY).chain(OF_FAULTS).chain(OF_ASSERTS)
+    {
         let problems = parse(text).expect_err(text);
         let found: Vec<String> = problems.iter().map(Problem::to_string).collect();
         let expected: Vec<String> = listed.iter().map(|problem| format!("test.json:{problem}")).collect();
@@ -390,7 +395,7 @@ fn the_schema_allows_the_examples_and_refuses_the_wrong_files() {
         let text = with(labels);
         assert_eq!((schema_allows(&schema, &text), parse(&text).is_ok()), (allowed, allowed), "{text}");
     }
-    let files = BAD.iter().chain(OF_SLAVES).chain(OF_READY).chain(OF_FAULTS);
+    let files = BAD.iter().chain(OF_SLAVES).chain(OF_READY).chain(OF_FAULTS).chain(OF_ASSERTS);
     for (text, refused) in files.filter_map(|bad| bad.by_schema.map(|refused| (bad.text, refused))) {
         assert_eq!(!schema_allows(&schema, text), refused, "{text}");
     }
@@ -574,6 +579,7 @@ fn the_manual_has_every_key_and_every_bound() {
     }
     let bounds = [
         ("triggers", testfile::TRIGGERS_MAX),
+        ("assertions", testfile::ASSERTS_MAX),
         ("resources", testfile::RESOURCES_MAX),
         ("groups", testfile::GROUPS_MAX),
         ("barriers and syncs", testfile::MEETINGS_MAX),
@@ -629,6 +635,7 @@ fn the_schema_has_the_bounds_of_the_parser() {
         ("/properties/triggers/maxProperties", testfile::TRIGGERS_MAX as u64),
         ("/properties/triggers/additionalProperties/maximum", testfile::TRIGGER_MAX),
         ("/properties/resources/maxProperties", testfile::RESOURCES_MAX as u64),
+        ("/properties/assert/maxProperties", testfile::ASSERTS_MAX as u64),
         ("/properties/groups/maxProperties", testfile::GROUPS_MAX as u64),
         ("/properties/barriers/maxProperties", testfile::MEETINGS_MAX as u64),
         ("/properties/syncs/maxProperties", testfile::MEETINGS_MAX as u64),

@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use clap::{Args, Command, Parser, Subcommand};
 
 use crate::cli::client::meet;
+use crate::cli::client::record::RecordOptions;
 use crate::cli::client::trigger::{At, NotifyOptions, TriggerSub, WaitOptions};
 use crate::cli::ring;
+use crate::cli::run::compare::CompareOptions;
 use crate::cli::run::options::RunOptions;
 use crate::cli::run::params::ParamOptions;
 use crate::cli::run::remote;
@@ -53,6 +55,8 @@ pub enum Sub {
     },
     /// In a command of a slave: report that the command is ready
     Ready,
+    /// In a command of a slave: record a measurement, which the results have
+    Record(RecordOptions),
     /// Decrement a trigger, and wait until the controller has counted it
     Notify(NotifyOptions),
     /// Wait until a trigger has fired, and print who notified it with which data
@@ -71,6 +75,8 @@ pub enum Sub {
     Results(remote::ResultsOptions),
     /// List the runs of a controller: first those that run or wait, then the others, the latest first
     Runs(remote::RunsOptions),
+    /// Compare the results of two runs: verdicts, durations, entries and measurements
+    Compare(CompareOptions),
     /// Show the slaves of a controller, what they run, and which runs wait
     Status(remote::StatusOptions),
     /// Create, list or delete the triggers of a room
@@ -107,6 +113,7 @@ pub fn of_script_command(name: &str) -> Option<Command> {
         "barrier" => ("barrier", meet::BarrierOptions::augment_args),
         "sync" => ("sync", meet::SyncOptions::augment_args),
         "ready" => ("ready", |command| command),
+        "record" => ("record", RecordOptions::augment_args),
         _ => return None,
     };
     Some(Command::new("arete").subcommand(add_options(Command::new(name))))

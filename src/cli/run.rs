@@ -4,11 +4,13 @@
 //! continues a run whose controller was killed, `launch` starts slaves, and `check` only reads tests.
 
 pub mod check;
+pub mod compare;
 pub mod event_log;
 pub mod init;
 pub mod junit;
 pub mod launch;
 pub mod load;
+pub mod measurements;
 pub mod options;
 pub mod params;
 pub mod remote;

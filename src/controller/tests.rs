@@ -9,6 +9,7 @@ mod guests;
 mod lab;
 mod launch;
 mod limits;
+mod measured;
 mod meet;
 mod pieces;
 mod places;

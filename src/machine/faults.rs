@@ -70,6 +70,10 @@ faults! {
     NotifyUnwritten,
     /// A controller does not record what a slave has reported.
     ReportUnwritten,
+    /// A controller does not record what a slave has measured.
+    MeasurementUnwritten,
+    /// A restarted controller takes each measurement in its ledger twice.
+    MeasuredAgain,
     /// A controller writes what it has counted after it has told others.
     FactsComeLater,
     /// A controller does not record how a round ended.

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::session::words_rule;
+use crate::measure::{VALUE_MAX, unit};
+use crate::session::{name_rule, words_rule};
 use crate::slave::shorten::clip;
 use crate::wire::rendezvous::NOTE_MAX;
 use crate::wire::{Bound, Malformed};
@@ -54,6 +55,20 @@ pub(super) enum Refusal {
     Runs { most: usize },
     /// This many runs of entries wait for the end of their delays, which is the limit.
     Delays { most: usize },
+    /// A request records nothing, or more than this many measurements.
+    MeasurementCount { most: usize },
+    /// A measurement cannot have this name.
+    MeasurementName(String),
+    /// This is not a unit.
+    MeasurementUnit(String),
+    /// The value of this measurement is not finite, or too large.
+    MeasurementValue(String),
+    /// This slave has recorded the same name in a unit that measures something else.
+    UnitsDiffer { name: String, first: Option<String>, now: Option<String> },
+    /// This slave has recorded as many measurements in this run as it may.
+    Measurements { most: usize },
+    /// The controller has not recorded the reports so far.
+    UnrecordedMeasurements,
     /// The controller has refused the request, for this reason.
     Controller(String),
 }
@@ -100,6 +115,26 @@ impl fmt::Display for Refusal {
             Refusal::NotReadyInTime { entry } => write!(to, "entry {entry:?} was not ready in time"),
             Refusal::Runs { most } => write!(to, "{most} runs of entries go on already on this slave"),
             Refusal::Delays { most } => write!(to, "{most} runs of entries wait for the end of their delays already"),
+            Refusal::MeasurementCount { most } => {
+                write!(to, "one request records 1 to {most} measurements: use several requests")
+            }
+            Refusal::MeasurementName(name) => {
+                write!(to, "{:?} cannot name a measurement: a {}", clip(name), name_rule())
+            }
+            Refusal::MeasurementUnit(text) => write!(to, "{:?} is not a unit: a {}", clip(text), unit::rule()),
+            Refusal::MeasurementValue(name) => {
+                write!(to, "the value of {name} is not a number from -{VALUE_MAX:e} to {VALUE_MAX:e}")
+            }
+            Refusal::UnitsDiffer { name, first, now } => {
+                let (first, now) = (unit::of_record(first.as_deref()), unit::of_record(now.as_deref()));
+                write!(to, "{name} was recorded {first} before, and now {now}: use one unit, or another name")
+            }
+            Refusal::Measurements { most } => {
+                write!(to, "this slave has recorded {most} measurements in this run already, which is the limit")
+            }
+            Refusal::UnrecordedMeasurements => {
+                write!(to, "the controller has been away for too long to record more measurements; try again later")
+            }
             Refusal::Controller(reason) => to.write_str(reason),
         }
     }

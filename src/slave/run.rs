@@ -24,6 +24,7 @@ use crate::slave::assignment::Assignment;
 use crate::slave::config::Config;
 use crate::slave::fault_record::ControllerAt;
 use crate::slave::injections::Injections;
+use crate::slave::measurements::Measurements;
 use crate::slave::members::Members;
 use crate::slave::notifies::Notifies;
 use crate::slave::output::{Shipping, TAIL_EVERY};
@@ -120,6 +121,7 @@ pub(super) struct Run {
     queue: Queue,
     conditions: Conditions,
     notifies: Notifies,
+    measurements: Measurements,
     members: Members,
     waits: ReportedWaits,
     triggers: Triggers,
@@ -152,6 +154,7 @@ impl Run {
             queue: Queue::default(),
             conditions: Conditions::new(&part.entries),
             notifies: Notifies::default(),
+            measurements: Measurements::default(),
             members: Members::new(&part.run),
             waits: ReportedWaits::default(),
             triggers: Triggers::default(),

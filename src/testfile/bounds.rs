@@ -32,6 +32,9 @@ pub const GROUPS_MAX: usize = 1_000;
 /// The most barriers, and the most syncs, that a test declares.
 pub const MEETINGS_MAX: usize = 5_000;
 
+/// The most assertions of a test.
+pub const ASSERTS_MAX: usize = 100;
+
 /// The most members of a barrier or a sync, and of a group.
 pub const MEMBERS_MAX: usize = 10_000;
 

@@ -219,7 +219,7 @@ impl Groups {
 
     /// Counts members before their names are made, because making them takes time. Members that are in the list already
     /// count as well. Returns `None` if there are too many.
-    fn count(&self, members: usize, at: usize, problems: &mut Problems<'_>) -> Option<()> {
+    pub fn count(&self, members: usize, at: usize, problems: &mut Problems<'_>) -> Option<()> {
         let left = self.left.get().checked_sub(members);
         match left {
             Some(left) => self.left.set(left),
@@ -234,7 +234,7 @@ impl Groups {
     }
 
     /// Returns the members of one item, which is at the byte `at`, of the list at the byte `list`.
-    fn expand(&self, text: &str, at: usize, list: usize, problems: &mut Problems<'_>) -> Option<Vec<String>> {
+    pub fn expand(&self, text: &str, at: usize, list: usize, problems: &mut Problems<'_>) -> Option<Vec<String>> {
         if let Some(group) = text.strip_prefix('@') {
             let Some(members) = self.resolved.get(group) else {
                 let hint = problems.hint(group, self.names.iter().map(String::as_str));

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::params::Params;
 use crate::machine::path_text;
+use crate::measure::bound::Bound;
 use crate::wire::rendezvous::Party;
 use crate::wire::{Entry, Resource};
 
@@ -42,6 +43,8 @@ pub struct Test {
     pub groups: BTreeMap<String, Vec<String>>,
     /// The members that may enter the room of a run in addition to its slaves.
     pub guests: BTreeSet<String>,
+    /// What it asserts about its measurements, in the order of the file.
+    pub asserts: Vec<Assert>,
     /// In the order of the file, each name once.
     pub slaves: Vec<Slave>,
 }
@@ -53,6 +56,45 @@ pub struct Declared {
     pub party: Option<Party>,
     /// The timeout of each member that names none. `None`: no default.
     pub timeout: Option<Duration>,
+}
+
+/// What a test asserts about the measurements of one name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assert {
+    /// The name of the measurements.
+    pub name: String,
+    /// The slaves whose measurements count. `None`: all.
+    pub of: Option<AssertOf>,
+    /// What must keep which bound, at least one.
+    pub bounds: Vec<(Figure, Bound)>,
+}
+
+/// The slaves that an assertion names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AssertOf {
+    /// As the test names them, for people.
+    pub text: String,
+    /// Their names.
+    pub slaves: BTreeSet<String>,
+}
+
+/// What an assertion compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Figure {
+    /// Each value.
+    Each,
+    /// The lowest value.
+    Min,
+    /// The highest value.
+    Max,
+    /// The mean of the values.
+    Mean,
+    /// The median of the values.
+    Median,
+    /// The sum of the values.
+    Sum,
+    /// The number of the values.
+    Count,
 }
 
 /// The part of one slave. Slaves with the same schedules share their entries.

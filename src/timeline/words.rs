@@ -4,6 +4,7 @@
 //! here prints.
 
 use super::event::Event;
+use crate::measure::with_unit;
 use crate::verdict::RoundResult;
 use crate::wire::rendezvous::OutcomeKind;
 use crate::wire::{EntryOutcome, FaultState, PokedBy, SlaveEvent};
@@ -77,6 +78,10 @@ fn describe_reported(event: &SlaveEvent<'_>) -> Option<String> {
                 FaultState::Left => "could not be undone",
             };
             format!("fault of {} {state}: {what}", run_name(entry, *nr))
+        }
+        SlaveEvent::Measured { entry, nr, name, value, unit, .. } => {
+            let by = entry.as_deref().map_or_else(String::new, |entry| run_name(entry, nr.unwrap_or(1)) + " ");
+            format!("{by}recorded {name} {}", with_unit(*value, unit.as_deref()))
         }
         SlaveEvent::End { entry, .. } => format!("{entry} requests the end of the run"),
         SlaveEvent::Warning { text } => format!("warning: {text}"),

@@ -48,6 +48,36 @@ pub struct ReadyRequest<'a> {
     pub nr: u32,
 }
 
+/// `arete record`: values that the command has measured. Answered by [`Done`] when the slave keeps them, or by [`Failure`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordRequest<'a> {
+    /// The entry that runs the command, from `ARETE_ENTRY`. Absent: the command was not started by an entry.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<Cow<'a, str>>,
+    /// As in [`SlaveEvent::Spawned`](super::SlaveEvent::Spawned). Absent: as for the entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nr: Option<u32>,
+    /// The measurements. All of them are kept, or none.
+    #[serde(borrow)]
+    pub measurements: Vec<Measurement<'a>>,
+}
+
+/// One value that a command has measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measurement<'a> {
+    /// What was measured.
+    #[serde(borrow)]
+    pub name: Cow<'a, str>,
+    /// The value.
+    pub value: f64,
+    /// The unit of the value. Absent: it has none.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Cow<'a, str>>,
+    /// A lower value is better than a higher one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lower_is_better: bool,
+}
+
 /// The request of a command has been carried out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Done<'a> {

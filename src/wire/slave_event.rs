@@ -123,6 +123,26 @@ pub enum SlaveEvent<'a> {
     },
     /// No process of a command runs, also none that a command has left behind. A later `spawned` with a pid cancels it.
     Cleared,
+    /// A command has recorded a measurement.
+    Measured {
+        /// The entry that runs the command. Absent: the command was not started by an entry.
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+        entry: Option<Cow<'a, str>>,
+        /// As in [`Spawned`](SlaveEvent::Spawned). Absent: as for the entry.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        nr: Option<u32>,
+        /// What was measured.
+        #[serde(borrow)]
+        name: Cow<'a, str>,
+        /// The value.
+        value: f64,
+        /// The unit of the value. Absent: it has none.
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+        unit: Option<Cow<'a, str>>,
+        /// A lower value is better than a higher one.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        lower_is_better: bool,
+    },
     /// The action `end` of an entry requests the end of the run.
     End {
         /// The entry.

@@ -17,12 +17,13 @@ use crate::world::process::{Ask, Fact};
 use crate::world::{World, lines};
 
 /// The events that slaves report.
-const REPORTED: [&str; 13] = [
+const REPORTED: [&str; 14] = [
     "begun",
     "spawned",
     "entry-ready",
     "exited",
     "tail",
+    "measured",
     "poked",
     "heard",
     "settled",
@@ -47,6 +48,9 @@ macro_rules! hold {
         }
     };
 }
+
+#[path = "measured.rs"]
+mod measured;
 
 type Key = (String, String);
 
@@ -79,7 +83,7 @@ pub struct Checks {
     results: PathBuf,
     ships_a_part: bool,
     /// The processes of this run.
-    pids: BTreeSet<u32>,
+    pub pids: BTreeSet<u32>,
     /// The part of the log that was read. It is kept whatever happens to the controller.
     log: Vec<u8>,
     /// The life of the controller in which the log was complete last, and its length then.
@@ -109,7 +113,7 @@ pub struct Checks {
     stopped: BTreeSet<String>,
     lost: BTreeSet<String>,
     /// The run is ended at once, so output that was not shipped by then is lost.
-    given_up: bool,
+    pub given_up: bool,
     started: bool,
     /// The machines that serve as slaves of other names.
     machines: BTreeMap<String, String>,
@@ -155,7 +159,7 @@ impl Checks {
     }
 
     /// The name under which a slave takes part.
-    fn place(&self, node: usize) -> String {
+    pub fn place(&self, node: usize) -> String {
         let name = slave_name(node);
         let place = self.machines.iter().find(|(_, machine)| **machine == name).map(|(place, _)| place.clone());
         place.unwrap_or(name)
@@ -427,6 +431,7 @@ impl Checks {
         self.nothing_runs_too_early(test, world)?;
         self.verdict_is_true(test, &summary, code)?;
         self.triggers_are_true(&summary)?;
+        measured::measurements_are_true(self, test, &summary, world)?;
         for slave in &test.slaves {
             if text(&summary["slaves"][&slave.name], "state") == "stopped" && !self.given_up {
                 self.slave_is_whole(&slave.name, &slave.entries, world)?;
@@ -508,7 +513,7 @@ impl Checks {
         self.no_limit_is_waited_for_in_vain(test)?;
         if verdict == "failed" && bad.is_none() {
             let why = text(summary, "why");
-            let known = why.contains("limit") || why.starts_with("waited ");
+            let known = why.contains("limit") || why.starts_with("waited ") || why.contains(", asserted ");
             hold!(known, "failed, and the log does not say why: {why}");
         }
         Ok(())

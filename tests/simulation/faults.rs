@@ -29,6 +29,7 @@ fn by(fault: Fault) -> By {
     match fault {
         Fault::StatementsAdd | Fault::NotifyIsADelta | Fault::TriggeredActsAgain | Fault::ReportsSaidOnce => By::Runs,
         Fault::NotifyUnwritten | Fault::ReportUnwritten | Fault::EndingUnwritten => By::Runs,
+        Fault::MeasurementUnwritten | Fault::MeasuredAgain => By::Runs,
         Fault::CutOffPasses
         | Fault::StraysIgnored
         | Fault::OutputsForgotten

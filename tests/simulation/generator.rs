@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use arete::controller::OUTPUT_MAX;
 use arete::machine::{Exit, Signal};
-use arete::testfile::{End, OnFail, OnLost, Slave, Test};
+use arete::measure::bound::{Bound, Comparison};
+use arete::testfile::{Assert, AssertOf, End, Figure, OnFail, OnLost, Slave, Test};
 use arete::wire::{
     Action, After, CHUNK_MAX, Condition, Entry, Expect, Harm, Injection, Policy, Resource, Retries, Shell, Verdict,
     When,
@@ -113,6 +114,7 @@ pub fn plan(rng: &mut Rng) -> Plan {
         syncs: BTreeMap::new(),
         groups: BTreeMap::new(),
         guests: Default::default(),
+        asserts: Vec::new(),
         slaves: slaves.collect(),
     };
     Plan { test: Rc::new(test), resources, verdict, may_be_poked, output_max: OUTPUT_MAX }
@@ -207,6 +209,60 @@ pub fn harm(seed: u64, plan: &mut Plan) {
     }
     let entries = &mut test.slaves[slave].entries;
     *entries = entries.iter().cloned().chain(more).collect();
+}
+
+/// Some slaves measure something, and some tests assert something about it. This has its own generator, too.
+pub fn measure(seed: u64, plan: &mut Plan) {
+    let mut rng = Rng::with_seed(!seed.rotate_left(40));
+    if rng.u8(0..3) > 0 {
+        return;
+    }
+    let test = Rc::get_mut(&mut plan.test).expect("it is not shared yet");
+    let mut nr = 0;
+    for slave in &mut test.slaves {
+        if rng.u8(0..4) == 0 {
+            continue;
+        }
+        let mut steps = Vec::new();
+        for _ in 0..rng.usize(1..5) {
+            nr += 1;
+            // In milliseconds all values differ: those that are recorded in milliseconds are odd.
+            let (value, unit) = if rng.bool() { (2 * nr + 1, "ms") } else { (nr, "s") };
+            steps.push(format!("record m{} {value} {unit}", rng.u8(0..2)));
+            steps.push(format!("sleep {}", rng.u64(0..400)));
+        }
+        let entry = at("measures", rng.u64(0..1_500_000), shell("measures", &steps.join("; ")));
+        slave.entries = slave.entries.iter().cloned().chain([entry]).collect();
+    }
+    let slaves = test.slaves.len();
+    for _ in 0..rng.usize(0..3) {
+        let breaks = rng.u8(0..4) == 0;
+        let bound = if breaks { (Figure::Each, bound("< 0")) } else { any_bound(&mut rng) };
+        let some = (0..slaves).filter(|_| rng.bool()).map(|ix| format!("s{ix}")).collect();
+        let of = rng.bool().then(|| AssertOf { text: "some".to_owned(), slaves: some });
+        test.asserts.push(Assert { name: format!("m{}", rng.u8(0..2)), of, bounds: vec![bound] });
+        // Whether a job comes to its measurements may depend on the end of the test.
+        plan.verdict = match plan.verdict {
+            Some(Verdict::Passed) if breaks => Some(Verdict::Failed),
+            Some(Verdict::Passed) => None,
+            other => other,
+        };
+    }
+}
+
+/// A bound that depends on the measurements. No figure of whole numbers is close to it.
+fn any_bound(rng: &mut Rng) -> (Figure, Bound) {
+    let figures = [Figure::Each, Figure::Min, Figure::Max, Figure::Mean, Figure::Median, Figure::Sum];
+    let (figure, sign) = (figures[rng.usize(0..figures.len())], [">=", "<=", ">", "<"][rng.usize(0..4)]);
+    match rng.u8(0..4) {
+        0 => (Figure::Count, bound(&format!("{sign} {}", rng.u8(0..8)))),
+        1 => (figure, bound(&format!("{sign} {}.00037s", rng.u8(0..20)))),
+        _ => (figure, bound(&format!("{sign} {}.37 ms", rng.u16(0..20_000)))),
+    }
+}
+
+fn bound(text: &str) -> Bound {
+    Bound::read(text, Comparison::Equal).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 fn resources(rng: &mut Rng) -> BTreeMap<String, (PathBuf, Vec<u8>)> {

@@ -538,6 +538,7 @@ impl Plan {
             syncs: declared(true),
             groups: self.groups.clone(),
             guests: Default::default(),
+            asserts: Vec::new(),
             slaves: slaves
                 .map(|(index, entries)| Slave {
                     name: format!("s{index}"),

@@ -8,6 +8,7 @@
 //! | `sleep MS`, `forever` | waits |
 //! | `out TEXT`, `err TEXT`, `flood BYTES` | writes a line, or many bytes, to its output |
 //! | `poke [ENTRY]`, `notify TRIGGER`, `wait TRIGGER` | asks its slave, and waits for the answer |
+//! | `record NAME VALUE UNIT` | records a measurement at its slave |
 //! | `barrier NAME KEY=VALUE ...`, `sync NAME KEY=VALUE ...` | meets others: see [`Meet`]; prints the map of a sync |
 //! | `ready HOW` | becomes ready: `listens PORT`, `logs`, `touches`, `asks` its slave, or `notifies` it |
 //! | `have FILE` | ends with status 1 if there is no such file in its directory |
@@ -26,7 +27,9 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use arete::machine::{Address, ChildId, Command, Exit, Signal, removed};
-use arete::wire::{ControlReply, Message, NotifyRequest, PokeRequest, ReadyRequest, WaitRequest};
+use arete::wire::{
+    ControlReply, Measurement, Message, NotifyRequest, PokeRequest, ReadyRequest, RecordRequest, WaitRequest,
+};
 
 use super::harm;
 use super::meet::{self, Meet};
@@ -106,7 +109,25 @@ pub enum Ask {
     Notify(String),
     Wait(String),
     Ready,
+    Record(Record),
     Meet(Meet),
+}
+
+/// A measurement. The value is a whole number, so that it can be compared exactly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    pub name: String,
+    pub value: u32,
+    pub unit: String,
+}
+
+impl Record {
+    fn parse(text: &str) -> Record {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let [name, value, unit] = words[..] else { panic!("record NAME VALUE UNIT, not {text:?}") };
+        let value = value.parse().unwrap_or_else(|_| panic!("not a number in {text:?}"));
+        Record { name: name.to_owned(), value, unit: unit.to_owned() }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -264,6 +285,7 @@ impl World {
             "poke" => self.ask(pid, Ask::Poke((!rest.is_empty()).then(|| rest.to_owned()))),
             "notify" => self.ask(pid, Ask::Notify(rest.to_owned())),
             "wait" => self.ask(pid, Ask::Wait(rest.to_owned())),
+            "record" => self.ask(pid, Ask::Record(Record::parse(rest))),
             "barrier" | "sync" => self.ask(pid, Ask::Meet(Meet::parse(word, rest))),
             "ready" => self.becomes_ready(pid, rest),
             "have" => self.have(pid, rest),
@@ -417,6 +439,12 @@ impl World {
             Ask::Ready => {
                 let (entry, nr) = self.processes[&pid].run.clone().expect("a command of an entry");
                 ReadyRequest { entry: entry.into(), nr }.encode()
+            }
+            Ask::Record(Record { name, value, unit }) => {
+                let (entry, nr) = self.processes[&pid].run.clone().unzip();
+                let (name, unit) = (name.into(), Some(unit.into()));
+                let measurement = Measurement { name, value: f64::from(*value), unit, lower_is_better: false };
+                RecordRequest { entry: entry.map(Into::into), nr, measurements: vec![measurement] }.encode()
             }
             Ask::Meet(meet) => meet.request(entry),
         };

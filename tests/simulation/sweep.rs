@@ -47,6 +47,8 @@ pub struct Seen {
     pub drops: u64,
     pub triggers: u64,
     pub notifies: u64,
+    pub measured: u64,
+    pub asserted: u64,
     pub passed: u64,
     pub lost: u64,
     pub rejoined: u64,
@@ -59,6 +61,8 @@ impl Seen {
         self.drops += other.drops;
         self.triggers += other.triggers;
         self.notifies += other.notifies;
+        self.measured += other.measured;
+        self.asserted += other.asserted;
         self.passed += other.passed;
         self.lost += other.lost;
         self.rejoined += other.rejoined;
@@ -90,6 +94,7 @@ impl Sweep {
         generator::leave(seed, &mut plan);
         generator::again(seed, &mut plan);
         generator::harm(seed, &mut plan);
+        generator::measure(seed, &mut plan);
         let again = (seed / 4).is_multiple_of(4);
         let nr = Rc::new(Cell::new(1));
         let launched = !again && (seed / 16).is_multiple_of(3);
@@ -270,6 +275,10 @@ impl Sweep {
             drops: self.world.network.drops,
             triggers: count("triggered"),
             notifies: count("notified"),
+            measured: count("measured"),
+            asserted: u64::from(
+                self.checks.events.last().is_some_and(|event| event["why"].to_string().contains(", asserted ")),
+            ),
             passed: u64::from(self.world.nodes[CONTROLLER].exit == Some(0)),
             lost: count("lost"),
             rejoined: count("rejoined"),

@@ -78,6 +78,17 @@ impl Receiver {
         Ok(json.into())
     }
 
+    /// Reads a file, or standard input for `-`, of at most the length of the longest value. `option` names it.
+    pub fn read_text(&self, option: &str, file: &OsStr) -> Result<String, Error> {
+        let subject = format!("{option} {}", file.to_string_lossy());
+        if file == "-" {
+            return self.read_file(std::io::stdin().lock(), &subject);
+        }
+        // As in `read`.
+        let opened = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(file);
+        self.read_file(opened.map_err(|error| Error::failed(format!("{subject}: {}", plain(&error))))?, &subject)
+    }
+
     fn late(&self, why: String) -> Error {
         let limit = self.deadline.timeout.unwrap_or_default();
         Error::LateValue { command: self.command.clone(), is_sync: self.is_sync, limit, why }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::cli::directory;
 use crate::cli::error::Error;
+use crate::cli::run::measurements::{self, Measurements};
 use crate::cli::run::results_dir::SUMMARY;
 
 /// What is read of `summary.json`; see arete-results(5).
@@ -25,6 +26,8 @@ struct Summary {
     duration: f64,
     #[serde(default)]
     failures: Vec<Failure>,
+    #[serde(default)]
+    measurements: Measurements,
     slaves: BTreeMap<String, Slave>,
 }
 
@@ -69,6 +72,7 @@ fn report(summary: &Summary) -> Report {
     for (name, value) in [("run", &summary.run), ("verdict", &summary.verdict), ("why", &summary.why)] {
         suite.add_property(Property::new(name, &**value));
     }
+    measurements::add_properties(&mut suite, &summary.measurements);
     let mut run = TestCase::new("run", verdict(summary));
     run.set_classname(&*summary.test).set_time(time(summary.duration));
     suite.add_test_case(run);

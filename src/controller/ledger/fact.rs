@@ -451,6 +451,9 @@ pub(in crate::controller) fn encode_raw(line: &mut Vec<u8>, kind: &str, json: &[
 pub fn is_left_out(fact: &Fact<'_>) -> bool {
     match fact {
         Fact::Notified { .. } => injected(Fault::NotifyUnwritten),
+        Fact::Report { event: SlaveEvent::Measured { .. }, .. } => {
+            injected(Fault::MeasurementUnwritten) || injected(Fault::ReportUnwritten)
+        }
         Fact::Report { .. } => injected(Fault::ReportUnwritten),
         Fact::Round { .. } => injected(Fault::RoundUnwritten),
         Fact::Ending { .. } => injected(Fault::EndingUnwritten),

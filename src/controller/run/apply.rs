@@ -6,6 +6,7 @@ use crate::controller::ledger::Fact;
 use crate::controller::run::failures::{Failure, FailureKind};
 use crate::controller::run::roster::{Idle, RunEnd, Stage};
 use crate::controller::run::run::{Cause, Phase, Run, Timer};
+use crate::machine::faults::{Fault, injected};
 use crate::machine::{Outbox, Time};
 use crate::testfile::End;
 use crate::timeline::event::{self, Event};
@@ -161,6 +162,12 @@ impl Run {
             SlaveEvent::Idle { heard, services } => member.idle = Some(Idle { heard: *heard, services: *services }),
             SlaveEvent::Cleared => member.cleared = true,
             SlaveEvent::Warning { text } => member.warn(text),
+            SlaveEvent::Measured { .. } => {
+                self.measurements.add(ix, event);
+                if injected(Fault::MeasuredAgain) && self.event_log.is_replaying() {
+                    self.measurements.add(ix, event);
+                }
+            }
             SlaveEvent::Poked { .. }
             | SlaveEvent::End { .. }
             | SlaveEvent::Fault { .. }

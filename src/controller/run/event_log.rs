@@ -95,6 +95,11 @@ impl EventLog {
         self.replaying = true;
     }
 
+    /// Returns whether a ledger is being replayed.
+    pub fn is_replaying(&self) -> bool {
+        self.replaying
+    }
+
     /// Ends a replay: the events that follow are new.
     pub fn replayed(&mut self, out: &mut Outbox) {
         self.append(out);

@@ -28,6 +28,10 @@ pub enum FailureKind {
     Stuck,
     /// There were more events than the controller allows.
     Events,
+    /// An assertion about measurements is broken.
+    Assertion,
+    /// Measurements cannot be summed up, or there are too many.
+    Measurement,
     /// A slave cannot return to the run.
     SlaveLost,
     /// A slave cannot take part.
@@ -52,7 +56,9 @@ impl FailureKind {
             | FailureKind::Asked
             | FailureKind::Limit
             | FailureKind::Stuck
-            | FailureKind::Events => false,
+            | FailureKind::Events
+            | FailureKind::Assertion
+            | FailureKind::Measurement => false,
             FailureKind::SlaveLost
             | FailureKind::SlaveUnready
             | FailureKind::SlavesMissing
@@ -96,6 +102,11 @@ impl Failure {
         self.entry.as_ref().map(|(entry, nr)| run_name(entry, *nr))
     }
 
+    /// Returns whether it was found in the measurements, at the end.
+    pub fn is_of_measurements(&self) -> bool {
+        matches!(self.kind, FailureKind::Assertion | FailureKind::Measurement)
+    }
+
     /// Returns the failure as a line, without its time.
     pub fn in_words(&self) -> String {
         self.of(self.slave.as_deref().unwrap_or_default())
@@ -117,6 +128,8 @@ impl Failure {
     /// Returns the failure as the headline of its run, with its time if it belongs to a slave.
     pub fn headline(&self, start: Option<Time>) -> String {
         match (start, &self.slave) {
+            // It names the slave, and its time says nothing.
+            _ if self.is_of_measurements() => self.in_words(),
             (Some(start), Some(_)) => format!("at {:.3} s, {}", self.at.diff(start) as f64 / 1e6, self.in_words()),
             _ => self.in_words(),
         }

@@ -19,6 +19,9 @@ use crate::controller::run::run::Run;
 use crate::controller::run::runs::RunNr;
 use crate::controller::run::slave_error::{OutputError, SlaveError};
 use crate::machine::{ConnId, Outbox, Time};
+use crate::measure::is_value;
+use crate::measure::unit::is_unit;
+use crate::session::is_name;
 use crate::text::tail::last_lines;
 use crate::timeline::event::Event;
 use crate::timeline::view::run_name;
@@ -352,6 +355,13 @@ impl Run {
             }
             SlaveEvent::Poked { entry: Some(entry), .. } | SlaveEvent::EntryReady { entry, .. } if !is_entry(entry) => {
                 Err(SlaveError::NotAnEntry(shorten(entry)))
+            }
+            SlaveEvent::Measured { entry: Some(entry), .. } if !is_entry(entry) => {
+                Err(SlaveError::NotAnEntry(shorten(entry)))
+            }
+            SlaveEvent::Measured { name, value, unit, .. } => {
+                let good = is_name(name) && is_value(*value) && unit.as_deref().is_none_or(is_unit);
+                if good { Ok(()) } else { Err(SlaveError::NotAMeasurement(shorten(name))) }
             }
             SlaveEvent::Heard { trigger } | SlaveEvent::Settled { trigger }
                 if self.room.triggers.get(trigger).is_none() =>

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::controller::room::trigger::Triggers;
 use crate::controller::run::failures::{self, Failure, Failures};
+use crate::controller::run::measurements::{InSummary, Measurements};
 use crate::controller::run::roster::{EntryRun, Roster, RunSlave, Stage};
 use crate::controller::run::slave_error::OutputError;
 use crate::machine::faults::{Fault, injected};
@@ -154,6 +155,8 @@ struct Summary<'a> {
     start_skew: Option<f64>,
     /// Empty: they are added one by one.
     slaves: BTreeMap<&'a str, ()>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    measurements: BTreeMap<&'a str, InSummary<'a>>,
     triggers: BTreeMap<&'a str, TriggerSummary>,
 }
 
@@ -230,6 +233,7 @@ pub struct Ending<'a> {
     /// The events after the first failure, in words.
     pub then: Option<String>,
     pub failures: &'a Failures,
+    pub measurements: &'a Measurements,
     /// A line for each entry that never began, if the run failed.
     pub never_began: &'a [String],
     /// The instant of the start, and its wall-clock time.
@@ -259,6 +263,7 @@ pub fn frame(test: &Test, roster: &Roster, triggers: &Triggers, ending: &Ending)
         duration: since(ending.now),
         start_skew: start_skew(roster).map(|(skew, _)| skew.as_secs_f64()),
         slaves: BTreeMap::new(),
+        measurements: ending.measurements.in_summary(roster),
         triggers: triggers
             .iter()
             .map(|(name, trigger)| {
@@ -409,6 +414,7 @@ mod tests {
                 why: "x",
                 then: None,
                 failures: &failures,
+                measurements: &Measurements::new(&crate::controller::session::budget::Budget::default()),
                 never_began: &[],
                 start: None,
                 now: Time::default(),

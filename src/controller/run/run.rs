@@ -17,6 +17,7 @@ use crate::controller::run::entry_index::EntryIndex;
 use crate::controller::run::event_log::EventLog;
 use crate::controller::run::failures::{FailureKind, Failures};
 use crate::controller::run::launch::Launch;
+use crate::controller::run::measurements::Measurements;
 use crate::controller::run::outcome_files::OutcomeFiles;
 use crate::controller::run::preparation::Preparation;
 use crate::controller::run::record::{Record, ShareUsed};
@@ -146,6 +147,7 @@ pub struct Run {
     pub lost_after: Duration,
     pub(super) times: Times,
     pub(super) failures: Failures,
+    pub(super) measurements: Measurements,
     pub(super) interrupts: u32,
     pub(super) shipped: Shipped,
     pub(super) refusals: Refusals,
@@ -186,6 +188,7 @@ impl Run {
             lost_after: config.lost_after,
             times: Times::new(config.wall_offset),
             failures: Failures::default(),
+            measurements: Measurements::new(budget),
             interrupts: 0,
             refusals: Refusals::default(),
             shipped: Shipped::default(),

@@ -22,7 +22,7 @@ const EXIT_WITHIN: Duration = Duration::from_secs(10);
 /// How often the controller checks whether killed processes are gone.
 const SWEEP_EVERY: Duration = Duration::from_millis(20);
 
-/// The cost of an entry of a slave when the summary begins, in bytes that could be sent instead.
+/// The cost of an entry of a slave, or of a measurement, when the summary begins, in bytes that could be sent instead.
 const COST_OF_ENTRY: usize = 64;
 
 impl Run {
@@ -80,6 +80,7 @@ impl Run {
 
     /// Writes the outcome, after nothing of the run is left on any slave. The verdict is final when that is written.
     fn finish(&mut self, now: Time, cause: Cause, out: &mut Outbox) {
+        self.judge_measurements(now, &cause, out);
         let (verdict, why) = self.judge(&cause);
         self.event_log.view.end_output(out);
         self.enter(now, Fact::Ended { verdict, why: Cow::from(&why) }, out);
@@ -110,9 +111,10 @@ impl Run {
     /// Takes the cost of a look at all entries. Returns whether the pace permits it in this turn.
     fn affords_entries(&self, now: Time, pace: &mut Pace) -> bool {
         let entries: usize = self.test.slaves.iter().map(|slave| slave.entries.len()).sum();
-        let affords = pace.affords(now, entries * COST_OF_ENTRY);
+        let cost = (entries + self.measurements.len()) * COST_OF_ENTRY;
+        let affords = pace.affords(now, cost);
         if affords {
-            pace.sends(entries * COST_OF_ENTRY);
+            pace.sends(cost);
         }
         affords
     }
@@ -132,6 +134,7 @@ impl Run {
             why,
             then: self.later_cause(),
             failures: &self.failures,
+            measurements: &self.measurements,
             never_began,
             start: self.times.started(),
             now: self.times.ended().unwrap_or_default(),

@@ -21,6 +21,8 @@ pub enum SlaveError {
     NotAnEntry(String),
     /// A report names a trigger that the test does not have.
     NotATrigger(String),
+    /// A report has a measurement whose name, value or unit is not valid.
+    NotAMeasurement(String),
     /// It asks for a resource or a piece that there is not.
     Resource(ResourceError),
 }
@@ -34,6 +36,7 @@ impl fmt::Display for SlaveError {
             SlaveError::TooManyReports { max } => write!(f, "it made more than {max} reports"),
             SlaveError::NotAnEntry(name) => write!(f, "{name:?} is not the name of an entry of this slave"),
             SlaveError::NotATrigger(name) => write!(f, "{name:?} is not the name of a trigger of the test"),
+            SlaveError::NotAMeasurement(name) => write!(f, "{name:?} has a name, a value or a unit that is not valid"),
             SlaveError::Resource(error) => error.fmt(f),
         }
     }

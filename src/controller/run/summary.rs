@@ -24,6 +24,7 @@ pub fn print(test: &Test, roster: &Roster, results: &Path, ending: &Ending, out:
 pub fn text(test: &Test, roster: &Roster, results: &Path, ending: &Ending) -> String {
     let mut text = String::from("\n");
     text += &entries(roster);
+    text += &ending.measurements.table();
     let lost = roster.names(|member| member.stage == Stage::Lost);
     if !lost.is_empty() {
         text += &format!("  lost: {}\n", text::list(&lost));
@@ -120,11 +121,12 @@ fn output_of(failure: &Failure, roster: &Roster) -> Option<String> {
     Some(format!("{slave}/{file}"))
 }
 
-/// Returns the failures on slaves. Those that are the same on several slaves are one line. The headline has any other.
+/// Returns the failures on slaves and of measurements. Those that are the same on several slaves are one line. The headline has any other.
 fn failed(failures: &Failures, roster: &Roster, results: &Path) -> String {
     let mut alike: Vec<Alike<'_>> = Vec::new();
     let mut slots = BTreeMap::new();
-    for failure in failures.kept().iter().filter(|failure| failure.slave.is_some()) {
+    let is_listed = |failure: &&Failure| failure.slave.is_some() || failure.is_of_measurements();
+    for failure in failures.kept().iter().filter(is_listed) {
         let place = *slots.entry((failure.kind, &failure.entry, &failure.reason)).or_insert(alike.len());
         match alike.get_mut(place) {
             Some(same) => same.failures.push(failure),
@@ -133,7 +135,7 @@ fn failed(failures: &Failures, roster: &Roster, results: &Path) -> String {
     }
     let mut text: String = alike.iter().take(FAILED_SHOWN).map(|same| same.in_words(roster, results)).collect();
     let told: usize = alike.iter().take(FAILED_SHOWN).map(|same| same.failures.len()).sum();
-    let elsewhere = failures.kept().iter().filter(|failure| failure.slave.is_none()).count();
+    let elsewhere = failures.kept().iter().filter(|failure| !is_listed(failure)).count();
     match failures.count() - elsewhere - told {
         0 => {}
         more => text += &format!("  and {more} more failed\n"),

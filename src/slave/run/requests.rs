@@ -9,7 +9,7 @@ use crate::slave::schedule::Occasion;
 use crate::slave::shorten::listed;
 use crate::slave::turn::Turn;
 use crate::wire::rendezvous::{NOTE_MAX, Party};
-use crate::wire::{ControlRequest, PokedBy, Policy, SlaveEvent};
+use crate::wire::{ControlRequest, Measurement, PokedBy, Policy, RecordRequest, SlaveEvent};
 
 impl Run {
     /// Carries out a request. Fails if it is refused. If the controller must answer first, the reply is sent later.
@@ -61,6 +61,11 @@ impl Run {
                 self.says_ready(&ready.entry, ready.nr, turn)?;
                 turn.control.done(conn, None, turn.out);
             }
+            ControlRequest::RecordRequest(record) => {
+                self.in_progress()?;
+                self.record(record, turn)?;
+                turn.control.done(conn, None, turn.out);
+            }
             ControlRequest::WaitRequest(wait) => {
                 self.in_progress()?;
                 self.part.check_trigger(&wait.trigger)?;
@@ -96,6 +101,30 @@ impl Run {
         }
         self.reports.push(SlaveEvent::Poked { entry: entry.map(Into::into), by }, turn);
         self.queue.add(entries, None);
+        Ok(())
+    }
+
+    /// Reports the measurements of a command. They are facts from then on, whatever becomes of the connection.
+    fn record(&mut self, record: &RecordRequest<'_>, turn: &mut Turn<'_>) -> Result<(), Refusal> {
+        if let Some(entry) = record.entry.as_deref().filter(|entry| self.part.index_of(entry).is_none()) {
+            return Err(Refusal::NoEntry { entry: entry.to_owned() });
+        }
+        if self.reports.full() {
+            return Err(Refusal::UnrecordedMeasurements);
+        }
+        self.measurements.admit(&record.measurements)?;
+        for Measurement { name, value, unit, lower_is_better } in &record.measurements {
+            let (entry, name, unit) = (record.entry.as_deref(), &**name, unit.as_deref());
+            let event = SlaveEvent::Measured {
+                entry: entry.map(Into::into),
+                nr: record.nr,
+                name: name.into(),
+                value: *value,
+                unit: unit.map(Into::into),
+                lower_is_better: *lower_is_better,
+            };
+            self.reports.push(event, turn);
+        }
         Ok(())
     }
 

@@ -133,3 +133,35 @@ fn processes_of_other_users_are_refused_with_the_reason() {
         assert_eq!(world.sent[&conn].len(), 1, "{uid}");
     }
 }
+
+#[test]
+fn a_measurement_is_a_report_that_is_repeated_until_it_is_recorded() {
+    let mut world = world();
+    world.reports();
+    let record = r#"{"type":"record","entry":"a","nr":1,"measurements":[{"name":"x","value":94.1,"unit":"ms"},{"name":"y","value":-1}]}"#;
+    let conn = world.request(record);
+    assert_eq!(world.answer(conn).unwrap()["type"], "done");
+    let said: Vec<Value> = world.take_said("report");
+    let measured: Vec<_> = said.iter().map(|it| (&it["event"], &it["name"], &it["value"], &it["unit"])).collect();
+    let (event, ms) = (json!("measured"), json!("ms"));
+    assert_eq!(measured, [(&event, &json!("x"), &json!(94.1), &ms), (&event, &json!("y"), &json!(-1.0), &Value::Null)]);
+    assert_eq!((&said[0]["entry"], &said[0]["nr"]), (&json!("a"), &json!(1)));
+}
+
+#[test]
+fn a_refused_measurement_says_why() {
+    let mut world = world();
+    world.request(r#"{"type":"record","measurements":[{"name":"x","value":1,"unit":"ms"}]}"#);
+    world.take_said("report");
+    for (request, why) in [
+        (r#""entry":"z","measurements":[{"name":"x","value":1}]"#, "this slave has no entry \"z\""),
+        (r#""measurements":[{"name":"x","value":1}]"#, "x was recorded in ms before, and now without a unit"),
+        (r#""measurements":[]"#, "one request records 1 to 100 measurements"),
+        (r#""measurements":[{"name":"y","value":1},{"name":"x y","value":1}]"#, "cannot name a measurement"),
+    ] {
+        let conn = world.request(&format!("{{\"type\":\"record\",{request}}}"));
+        let reason = reason(&world, conn);
+        assert!(reason.contains(why), "{reason}");
+    }
+    assert_eq!(world.take_said("report"), [Value::Null; 0], "a refused request records nothing");
+}
