@@ -23,6 +23,9 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("barrier", &[]),
     ("first", &[]),
     ("sharing", &[]),
+    ("fetch", &["python3", "curl"]),
+    ("throughput-iperf3", &["iperf3", "jq"]),
+    ("rolling", &[]),
     ("hello", &[]),
     ("relay", &[]),
     ("throughput", &["wc"]),
@@ -154,7 +157,11 @@ fn every_example_passes_and_fails_without_its_programs() {
         for program in *programs {
             let (code, report) = run(name, text, Some(program));
             assert_ne!(code, 0, "{name} passed without {program}: {report}");
-            assert!(report.contains("exit status 127"), "{name} does not say that {program} is missing: {report}");
+            let of_exec = format!("cannot start {program}: no such file");
+            assert!(
+                report.contains("exit status 127") || report.contains(&of_exec),
+                "{name} does not say that {program} is missing: {report}"
+            );
         }
     }
 }

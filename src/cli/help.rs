@@ -23,7 +23,7 @@ macro_rules! pages {
 /// All pages, the most important first. If two have the same name, the first is opened.
 const PAGES: &[(&str, &str)] = pages! {
     "arete.1" "arete-run.1" "arete-status.1" "arete-barrier.1" "arete-record.1" "arete-compare.1" "arete-slave.8" "arete-controller.8" "arete-pki.1"
-    "arete-ring.8" "arete-test.5" "arete-results.5" "arete-config.5" "arete-lab.7" "arete-security.7" "arete-protocol.7"
+    "arete-ring.8" "arete-test.5" "arete-results.5" "arete-config.5" "arete-examples.7" "arete-lab.7" "arete-security.7" "arete-protocol.7"
 };
 
 /// Standard input as a file, because man needs a file.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::bounds::{COMMAND_MAX, RETRIES_MAX};
-use super::context::{Context, ENV_VALUE, MAY_BE_EMPTY, Used, resources, template};
+use super::context::{ARGUMENT, Context, ENV_VALUE, LINE, Used, resources, template};
 use super::fields::{self, Object, transposed};
 use super::json::{KeyValue, Value, ValueKind};
 use super::problem::Problems;
@@ -65,7 +65,7 @@ pub fn file(member: &KeyValue, object: &Object<'_>, context: &mut Context<'_, '_
     };
     let path = fields::string(path, "\"file\"", context.problems);
     let used = options.used.as_ref();
-    let arguments: Vec<_> = arguments.iter().map(|item| template(item, MAY_BE_EMPTY, used, context)).collect();
+    let arguments: Vec<_> = arguments.iter().map(|item| template(item, ARGUMENT, used, context)).collect();
     // A file that cannot be shipped is a problem of its own.
     let resource = context.names.files.get(path?)?.clone();
     let mut command = vec![format!("@{{{resource}.path}}")];
@@ -132,7 +132,7 @@ fn rest(object: &Object<'_>, used: Option<&Used>, context: &mut Context<'_, '_>)
 /// Reads a text: a string, or a list of lines.
 fn text(value: &Value, noun: &str, used: Option<&Used>, context: &mut Context<'_, '_>) -> Option<String> {
     let ValueKind::List(items) = &value.kind else { return template(value, noun, used, context) };
-    let lines: Vec<_> = items.iter().map(|line| template(line, MAY_BE_EMPTY, used, context)).collect();
+    let lines: Vec<_> = items.iter().map(|line| template(line, LINE, used, context)).collect();
     let lines = lines.into_iter().collect::<Option<Vec<_>>>()?;
     let is_blank = lines.iter().all(|line| line.trim().is_empty());
     within_command_max(lines, value, noun, is_blank, context).map(|lines| lines.join("\n"))
@@ -144,7 +144,7 @@ fn words(value: &Value, noun: &str, used: Option<&Used>, context: &mut Context<'
         ValueKind::List(items) => items,
         _ => return fields::mismatch(value, &format!("{noun} is a list of strings"), context.problems),
     };
-    let words: Vec<_> = items.iter().map(|word| template(word, MAY_BE_EMPTY, used, context)).collect();
+    let words: Vec<_> = items.iter().map(|word| template(word, ARGUMENT, used, context)).collect();
     let words = words.into_iter().collect::<Option<Vec<_>>>()?;
     let has_no_program = words.first().is_none_or(String::is_empty);
     within_command_max(words, value, noun, has_no_program, context)

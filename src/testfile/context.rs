@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::bounds::{COMMAND_MAX, FILE_MAX, VARIABLES_MAX};
 use super::draft::{Mention, Role};
 use super::fields::{self, KnownNames};
-use super::json::Value;
+use super::json::{Value, ValueKind};
 use super::meetings::{Meet, Membership};
 use super::patterns::Patterns;
 use super::problem::Problems;
@@ -109,10 +109,23 @@ pub fn resources(value: &Value, context: &mut Context<'_, '_>) -> Option<Used> {
 
 /// Reads a text with variables. `used` are the resources that the entry may use, `None` if they are not known.
 pub fn template(value: &Value, noun: &str, used: Option<&Used>, context: &mut Context<'_, '_>) -> Option<String> {
+    let scalar = [ENV_VALUE, ARGUMENT].contains(&noun).then(|| scalar(value)).flatten();
+    if scalar.is_some() {
+        return scalar;
+    }
     let text = fields::string(value, noun, context.problems)?;
     check_text(text, value.span.start, noun, context.problems)?;
     let text = expanded(value, text, Resources::Of(used), context)?;
     check_text(&text, value.span.start, noun, context.problems).map(|()| text)
+}
+
+/// Returns a number or a boolean as a program gets it.
+fn scalar(value: &Value) -> Option<String> {
+    match &value.kind {
+        ValueKind::Number(number) => Some(number.to_string()),
+        ValueKind::Bool(bool) => Some(bool.to_string()),
+        _ => None,
+    }
 }
 
 /// Checks the variables in `text`, which is the string in `value`, and replaces those of groups. Returns `None` if one
@@ -210,7 +223,7 @@ fn with_suggestion(error: &TemplateError, problems: &mut Problems<'_>) -> Option
 
 /// Checks that the system can pass a text to a command.
 fn check_text(text: &str, at: usize, noun: &str, problems: &mut Problems<'_>) -> Option<()> {
-    let message = if text.is_empty() && ![ENV_VALUE, MAY_BE_EMPTY].contains(&noun) {
+    let message = if text.is_empty() && ![ENV_VALUE, ARGUMENT, LINE].contains(&noun) {
         format!("{noun} is empty")
     } else if text.len() > COMMAND_MAX {
         format!("{noun} is {} bytes long, at most {COMMAND_MAX} are allowed: ship a file as a resource", text.len())
@@ -268,8 +281,11 @@ fn check_variable(at: usize, variable: Variable, resources: Resources<'_>, conte
     }
 }
 
-/// An item of a list of lines or arguments in messages. It may be empty.
-pub const MAY_BE_EMPTY: &str = "an item of the list";
+/// A line of a command in messages. It may be empty.
+pub const LINE: &str = "a line";
 
-/// A value of the environment in messages. It may be empty.
+/// An argument of a program in messages. It may be empty, a number or a boolean.
+pub const ARGUMENT: &str = "an argument";
+
+/// A value of the environment in messages. It may be empty, a number or a boolean.
 pub const ENV_VALUE: &str = "a value of \"env\"";

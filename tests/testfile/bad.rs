@@ -283,10 +283,10 @@ pub const BAD: &[Bad] = &[
 ]}, "slaves": {"a": ["s"]} }"# },
     Bad { by_schema: Some(true), problems: &[
         r#"3:46: "A=B" cannot name an environment variable"#,
-        r#"3:63: a value of "env" is a string, found a number"#,
+        r#"3:63: a value of "env" is a string, found a list"#,
     ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
-{"name": "e", "at": 0, "shell": "x", "env": {"A=B": "x", "C": 1}}
+{"name": "e", "at": 0, "shell": "x", "env": {"A=B": "x", "C": []}}
 ]}, "slaves": {"a": ["s"]} }"# },
     Bad { by_schema: Some(true), problems: &[
         r#"3:45: "cwd" is a string, found a number"#,

@@ -37,7 +37,7 @@ fn a_command_is_a_line_lines_a_script_a_program_or_a_file() {
         "triggers: {go: 1}\nschedules:\n  s:\n  - {name: one, at: 0, shell: echo}\n  - {name: lines, at: 0, shell: [a, '', b]}\n\
          \x20 - name: script\n    at: 0\n    script: |\n      false\n      echo @{slave.name}\n\
          \x20 - {name: bash, at: 0, script: x, interpreter: [bash, -euo, pipefail, -c]}\n\
-         \x20 - {name: exec, at: 0, exec: [ping, '', '@{slave.name}']}\n\
+         \x20 - {name: exec, at: 0, exec: [ping, '', '@{slave.name}', 5, true], env: {N: 1.5}}\n\
          \x20 - {name: file, at: 0, file: tools/go.sh}\n  - {name: again, at: 0, file: [tools/go.sh, '-v']}\n\
          \x20 - {name: tell, at: 0, notify: {trigger: go, data: ['@{slave.name}', 1]}}\n",
     );
@@ -45,7 +45,8 @@ fn a_command_is_a_line_lines_a_script_a_program_or_a_file() {
     assert_eq!(argv(&entries[1]), ["/bin/sh", "-c", "a\n\nb"]);
     assert_eq!(argv(&entries[2]), ["/bin/sh", "-e", "-c", "false\necho @{slave.name}\n"]);
     assert_eq!(argv(&entries[3]), ["bash", "-euo", "pipefail", "-c", "x"]);
-    assert_eq!(argv(&entries[4]), ["ping", "", "@{slave.name}"]);
+    assert_eq!(argv(&entries[4]), ["ping", "", "@{slave.name}", "5", "true"]);
+    assert_eq!(shell(&entries[4]).env["N"], "1.5");
     assert_eq!(argv(&entries[5]), ["@{go.sh.path}"]);
     assert_eq!(argv(&entries[6]), ["@{go.sh.path}", "-v"]);
     assert_eq!(shell(&entries[6]).use_resources, ["go.sh"]);
@@ -126,7 +127,7 @@ fn what_is_wrong_in_commands_conditions_and_schedules_is_told_at_its_place() {
     let one = |rest: &str| format!("schedules:\n  s:\n  - {{name: a, at: 0, shell: x}}\n  - {{name: b, {rest}}}");
     for (rest, says) in [
         ("at: 0, shell: []", "6:29: \"shell\" is empty"),
-        ("at: 0, shell: [1]", "6:30: an item of the list is a string, found a number"),
+        ("at: 0, shell: [1]", "6:30: a line is a string, found a number"),
         ("at: 0, exec: x", "6:28: \"exec\" is a list of strings, found a string"),
         ("at: 0, exec: ['', x]", "6:28: \"exec\" is empty"),
         ("at: 0, file: []", "6:28: \"file\" is an empty list: it begins with the path of a file"),

@@ -45,6 +45,7 @@ fn is(kind: &str, value: &Value) -> bool {
         "array" => value.is_array(),
         "string" => value.is_string(),
         "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
         "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
         other => panic!("unknown type {other}"),
     }
