@@ -7,6 +7,7 @@
 
 mod address;
 mod args;
+mod ci;
 mod client;
 mod clock;
 mod completions;
@@ -14,6 +15,7 @@ mod directory;
 mod drive;
 mod environment;
 mod error;
+mod github;
 mod help;
 mod journal;
 mod ledger;
@@ -54,6 +56,9 @@ use tls::pki;
 /// count.
 pub fn begin() -> Time {
     reactor::undo_inherited();
+    if ci::is_github() {
+        reactor::break_commands();
+    }
     reactor::now()
 }
 
@@ -93,7 +98,7 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
         Sub::Slave(options) if options.configuration.check => preflight::slave(&options),
         Sub::Slave(options) => slave::run(options),
         Sub::Init { name } => init::run(&name),
-        Sub::Check { files, params } => check::run(&files, &params),
+        Sub::Check { files, params, matrix } => check::run(&files, &params, &matrix),
         Sub::Poke { entry } => trigger::poke(entry),
         Sub::Ready => trigger::ready(),
         Sub::Notify(options) => trigger::notify(options, begun),

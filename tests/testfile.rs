@@ -13,6 +13,8 @@ mod bad_slaves;
 mod expensive;
 #[path = "testfile/formats.rs"]
 mod formats;
+#[path = "testfile/matrix.rs"]
+mod matrix;
 #[path = "testfile/params.rs"]
 mod params;
 #[path = "testfile/pattern.rs"]

@@ -9,6 +9,7 @@ use clap::{Args, Command, Parser, Subcommand};
 use crate::cli::client::meet;
 use crate::cli::client::trigger::{At, NotifyOptions, TriggerSub, WaitOptions};
 use crate::cli::ring;
+use crate::cli::run::matrix::MatrixOptions;
 use crate::cli::run::options::RunOptions;
 use crate::cli::run::params::ParamOptions;
 use crate::cli::run::remote;
@@ -45,6 +46,8 @@ pub enum Sub {
         files: Vec<PathBuf>,
         #[command(flatten)]
         params: ParamOptions,
+        #[command(flatten)]
+        matrix: MatrixOptions,
     },
     /// In a command of a slave: start its poke entries
     Poke {
