@@ -7,6 +7,7 @@
 
 mod address;
 mod args;
+mod ci;
 mod client;
 mod clock;
 mod completions;
@@ -15,6 +16,7 @@ mod drive;
 mod environment;
 mod error;
 mod fault;
+mod github;
 mod help;
 mod journal;
 mod ledger;
@@ -55,6 +57,9 @@ use tls::pki;
 /// count.
 pub fn begin() -> Time {
     reactor::undo_inherited();
+    if ci::is_github() {
+        reactor::break_commands();
+    }
     reactor::now()
 }
 
@@ -95,7 +100,7 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
         Sub::Slave(options) if options.heal => slave::heal(&options),
         Sub::Slave(options) => slave::run(options),
         Sub::Init { name } => init::run(&name),
-        Sub::Check { files, params } => check::run(&files, &params),
+        Sub::Check { files, params, matrix } => check::run(&files, &params, &matrix),
         Sub::Poke { entry } => trigger::poke(entry),
         Sub::Ready => trigger::ready(),
         Sub::Record(options) => record::record(&options, begun),

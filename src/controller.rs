@@ -185,6 +185,14 @@ impl Controller {
         self
     }
 
+    /// Prints neither the events nor the report of its run, if `silent`. Messages about errors are printed.
+    pub fn silent(mut self, silent: bool) -> Controller {
+        if let Some((_, run)) = self.runs.first_mut().filter(|_| silent) {
+            run.be_silent();
+        }
+        self
+    }
+
     fn begin(&mut self, now: Time, out: &mut Outbox) {
         self.look = Some(now + LOOK_EVERY);
         self.tell_status(out);

@@ -11,10 +11,11 @@ mod follow;
 mod look_up;
 mod overview;
 mod pending_requests;
+mod several;
 mod show;
 mod submit;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use self::follow::Follow;
@@ -22,6 +23,7 @@ use self::look_up::{Find, Results, Stop};
 use self::overview::Overview;
 pub use self::overview::OverviewOptions;
 use self::pending_requests::{Next, PendingRequests, Question, Talk};
+pub use self::several::{Job, Jobs, Several, Worker};
 pub use self::show::Show;
 pub use self::submit::Submission;
 use self::submit::Submitting;
@@ -201,8 +203,10 @@ impl Operator {
             out.print_surely(Stream::Out, format!("{}\n", text::harmless(&state.run)));
             return self.end(exit_code::PASSED, None, out);
         };
-        let line = format!("run {} at {}\n", text::harmless(&state.run), self.config.controller);
-        out.print(Stream::Out, line);
+        if !self.config.show.silent {
+            let line = format!("run {} at {}\n", text::harmless(&state.run), self.config.controller);
+            out.print(Stream::Out, line);
+        }
         let test = submission.test.clone();
         let follow = Follow::new(state, Some(&test), Some(results), true, self.config.show.clone());
         self.work = Work::Follow(Box::new(follow));
@@ -453,6 +457,12 @@ impl Linked for Operator {
         {
             follow.lost(out);
         }
+    }
+}
+
+impl Worker for Operator {
+    fn writes(&self, path: &Path) -> bool {
+        matches!(&self.config.task, Task::Run { results: Some(results), .. } if path.starts_with(results))
     }
 }
 

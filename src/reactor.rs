@@ -61,7 +61,7 @@ use std::time::Duration;
 use mio::{Events, Poll};
 
 pub use clock::now;
-pub use console::{LogPipe, flush as flush_console, unwritten};
+pub use console::{LogPipe, break_commands, flush as flush_console, unwritten};
 pub use datagrams::DatagramOptions;
 pub use errors::{hung_up, plain, reason};
 pub use handshakes::{HANDSHAKE_WITHIN, HANDSHAKES_MAX};
@@ -74,6 +74,7 @@ pub use options::Options;
 pub use prepare::null;
 pub use reload::{Reload, Reloaded};
 pub use screen::{shows_colors, terminal_size, wants_colors};
+pub use signals::Latch;
 pub use tls::{HANDSHAKE_MAX, Tls, host_of, server_name};
 
 use due::Due;

@@ -22,6 +22,7 @@ mod head;
 mod inherit;
 pub mod json;
 mod lists;
+mod matrix;
 mod meet;
 mod meetings;
 mod members;
@@ -42,6 +43,7 @@ mod yaml;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt::Display;
+use std::time::Duration;
 
 use crate::machine::Signal;
 use crate::variables::{self, Segment, Variable};
@@ -58,6 +60,7 @@ use draft::Draft;
 use fields::{KnownNames, Object};
 pub use json::{BYTE_ORDER_MARK, VALUES_MAX};
 use json::{KeyValue, Value};
+pub use matrix::{Axis, COMBINATIONS_MAX, Combination, Combinations};
 pub use params::{Given, PARAMS_BYTES_MAX, PARAMS_MAX, Params};
 use patterns::Patterns;
 pub use problem::{PROBLEMS_MAX, Problem, Problems};
@@ -73,10 +76,11 @@ const ON_FAIL: [(&str, OnFail); 2] = [("continue", OnFail::Continue), ("end", On
 const ON_LOST: [(&str, OnLost); 2] = [("fail", OnLost::Fail), ("continue", OnLost::Continue)];
 
 /// The keys of a test file.
-const TEST_KEYS: [&str; 16] = [
+const TEST_KEYS: [&str; 17] = [
     "$schema",
     "name",
     "params",
+    "matrix",
     "end",
     "grace",
     "on_fail",
@@ -103,6 +107,15 @@ pub struct Authored {
     pub warnings: Vec<Problem>,
 }
 
+/// What whoever runs a test has chosen.
+#[derive(Debug, Clone, Default)]
+pub struct Choices {
+    /// Values for its params.
+    pub params: Given,
+    /// The limit of its end, instead of the one in the file.
+    pub limit: Option<Duration>,
+}
+
 /// Reads a test file with this text, which is JSON if it begins with `{`, and otherwise YAML. `file` is its name in the
 /// problems; `given` are values for its params; `ship` describes the resource at a path. Fails with all problems, in the
 /// order of the file.
@@ -112,17 +125,31 @@ pub fn read_file<E: Display>(
     given: &Given,
     ship: &mut Ship<'_, E>,
 ) -> Result<Authored, Vec<Problem>> {
+    read_chosen(file, text, &Choices { params: given.clone(), limit: None }, ship)
+}
+
+/// Reads a test file with these choices, as [`read_file`].
+pub fn read_chosen<E: Display>(
+    file: &str,
+    text: &str,
+    choices: &Choices,
+    ship: &mut Ship<'_, E>,
+) -> Result<Authored, Vec<Problem>> {
     let text = without_mark(text);
     let is_json = text.trim_start().starts_with('{');
-    let mut is_replaced = false;
+    let mut changed = choices.limit.is_some();
     let parse = |problems: &mut Problems<'_>| {
         let mut root = parse_any(text)?;
-        is_replaced = params::resolve(&mut root, given, problems);
-        is_replaced |= inherit::resolve(&mut root, problems);
+        changed |= matrix::take(&mut root, problems).is_some();
+        changed |= params::resolve(&mut root, &choices.params, problems);
+        changed |= inherit::resolve(&mut root, problems);
+        if let Some(limit) = choices.limit {
+            head::set_limit(&mut root, limit, problems);
+        }
         Ok(root)
     };
     let (test, root) = parse_with(file, text, parse, ship)?;
-    let json = if is_json && !is_replaced { text.to_owned() } else { json::encode(&root) };
+    let json = if is_json && !changed { text.to_owned() } else { json::encode(&root) };
     if json.len() > FILE_MAX {
         let mut problems = Problems::new(text);
         problems.add(0, format!("a test has at most {FILE_MAX} bytes of JSON, and this one has {}", json.len()));
@@ -130,6 +157,30 @@ pub fn read_file<E: Display>(
     }
     let warnings = warnings::of(file, text, &root, &test);
     Ok(Authored { test, json, warnings })
+}
+
+/// Returns the combinations of the matrix in a test file, in which the axes in `chosen` replace those of the same names.
+/// Fails with the problems of the matrix, or with the first place at which the file is neither JSON nor YAML.
+pub fn combinations(file: &str, text: &str, chosen: &[Axis]) -> Result<Combinations, Vec<Problem>> {
+    let text = without_mark(text);
+    let mut problems = Problems::new(text);
+    let mut found = Default::default();
+    match parse_any(text) {
+        Ok(mut root) => {
+            let matrix = matrix::take(&mut root, &mut problems).unwrap_or_default();
+            found = matrix.combinations(chosen, &mut problems);
+        }
+        Err(error) => problems.add(error.at, error.message),
+    }
+    if !problems.is_empty() {
+        return Err(problems.finish(file));
+    }
+    let (list, unused) = found;
+    let mut warnings = Problems::new(text);
+    for at in unused {
+        warnings.add(at, "this item of \"exclude\" matches no combination of the matrix");
+    }
+    Ok(Combinations { list, warnings: warnings.finish(file) })
 }
 
 /// Reads a text that is JSON if it begins with `{`, and otherwise YAML.
@@ -183,6 +234,9 @@ fn read<E: Display>(value: &Value, ship: &mut Ship<'_, E>, problems: &mut Proble
     let test = Object::read(value, "a test", &TEST_KEYS, problems)?;
     if let Some(schema) = test.get("$schema") {
         fields::string(schema, "\"$schema\"", problems);
+    }
+    if let Some(matrix) = test.member("matrix") {
+        problems.add(matrix.at, "a controller runs one combination: \"matrix\" is for the file of the author");
     }
     let name = test.require("name", problems).and_then(|value| {
         let name = fields::string(value, "the name of a test", problems)?;
@@ -354,6 +408,7 @@ pub fn keys() -> Vec<(&'static str, Vec<&'static str>)> {
     vec![
         ("test", [&TEST_KEYS[..], &["defaults"]].concat()),
         ("param", params::PARAM_KEYS.to_vec()),
+        ("matrix", matrix::MATRIX_KEYS.to_vec()),
         ("end", head::END_KEYS.to_vec()),
         ("defaults", inherit::DEFAULTS_KEYS.to_vec()),
         ("schedule", inherit::SCHEDULE_KEYS.to_vec()),

@@ -21,6 +21,8 @@ mod expensive;
 mod faults;
 #[path = "testfile/formats.rs"]
 mod formats;
+#[path = "testfile/matrix.rs"]
+mod matrix;
 #[path = "testfile/params.rs"]
 mod params;
 #[path = "testfile/pattern.rs"]

@@ -11,6 +11,7 @@ use crate::cli::client::record::RecordOptions;
 use crate::cli::client::trigger::{At, NotifyOptions, TriggerSub, WaitOptions};
 use crate::cli::ring;
 use crate::cli::run::compare::CompareOptions;
+use crate::cli::run::matrix::MatrixOptions;
 use crate::cli::run::options::RunOptions;
 use crate::cli::run::params::ParamOptions;
 use crate::cli::run::remote;
@@ -47,6 +48,8 @@ pub enum Sub {
         files: Vec<PathBuf>,
         #[command(flatten)]
         params: ParamOptions,
+        #[command(flatten)]
+        matrix: MatrixOptions,
     },
     /// In a command of a slave: start its poke entries
     Poke {

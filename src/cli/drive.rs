@@ -1,12 +1,17 @@
 //! Reactors for the subcommands.
 
 use arete::machine::Signal;
-use arete::reactor::{Options, Reactor, Tls};
+use arete::reactor::{Latch, Options, Reactor, Tls};
 
 use crate::cli::error::Error;
 
 /// The signals that end every subcommand.
 const ENDING: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
+
+/// Returns what notes the signals that end a subcommand, for one with several reactors.
+pub fn latch() -> Result<Latch, Error> {
+    Latch::new(&ENDING).map_err(Error::cannot("receive signals"))
+}
 
 /// Returns a reactor for one client.
 pub fn reactor(tls: Option<Tls>) -> Result<Reactor, Error> {

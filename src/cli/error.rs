@@ -12,6 +12,7 @@ use arete::exit_code;
 use arete::reactor::plain;
 use arete::text::{self, harmless};
 
+use crate::cli::ci::defused;
 use crate::cli::journal::logs_to_journal;
 use crate::cli::owned::Foreign;
 
@@ -139,7 +140,7 @@ impl std::error::Error for Error {}
 pub fn complain(message: impl fmt::Display) {
     let before = if logs_to_journal() { "<3>" } else { "arete: " };
     for line in message.to_string().lines() {
-        let _ = writeln!(io::stderr(), "{before}{}", harmless(line));
+        let _ = writeln!(io::stderr(), "{before}{}", defused(&harmless(line)));
     }
 }
 

@@ -10,14 +10,19 @@ pub mod init;
 pub mod junit;
 pub mod launch;
 pub mod load;
+pub mod matrix;
 pub mod measurements;
 pub mod options;
+pub mod parallel;
 pub mod params;
 pub mod remote;
 pub mod results_dir;
 pub mod resume;
+pub mod rows;
+pub mod series;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use arete::controller::ledger::Terms;
@@ -29,7 +34,7 @@ use arete::testfile::Test;
 
 use self::launch::Launch;
 use self::load::Loaded;
-use self::options::RunOptions;
+use self::options::{Done, RunOptions};
 use crate::cli::error::{Error, complain};
 use crate::cli::listen::listen;
 use crate::cli::random::random;
@@ -39,11 +44,13 @@ use crate::cli::{clock, directory, drive, environment, ledger};
 
 /// Runs a test, or continues a run.
 pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
-    if let Some(controller) = &options.controller {
-        return remote::run(controller, &options, begun);
-    }
     if let Some(directory) = options.resume.take() {
-        return resume::run(directory, &options);
+        return series::resume(&options, || resume::run(directory, &options));
+    }
+    if let Some(controller) = &options.controller {
+        return series::run(&options, begun, &|loaded, results, begun| {
+            remote::run(controller, &options, loaded, results, begun)
+        });
     }
     if let Some(address) = environment::variable()?.filter(|_| options.listen.is_none() && options.launch.is_none()) {
         complain(format_args!(
@@ -51,17 +58,17 @@ pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
             environment::VARIABLE
         ));
     }
-    run_here(&options)
+    series::run(&options, begun, &|loaded, results, _| run_here(&options, loaded, results))
 }
 
 /// Runs a test with a controller in this process.
-fn run_here(options: &RunOptions) -> Result<u8, Error> {
+fn run_here(options: &RunOptions, loaded: Loaded, results: Option<PathBuf>) -> Result<Done, Error> {
+    let Loaded { test, json, shipped } = loaded;
     let listen_option = options.listen.as_deref();
     let tls = match listen_option {
         Some(address) => options.security.at("--listen", address, Use::Listen)?,
         None => options.security.without_address("--listen or --controller").map(|()| None)?,
     };
-    let Loaded { test, json, shipped } = load::load(options.test_file()?, &options.params.given()?)?;
     let launch = options.launch.as_ref();
     let launch = launch.map(|value| Launch::read(value, listen_option, &options.security)).transpose()?;
     let starts_slaves = launch.as_ref().map_or(listen_option.is_none(), |launch| *launch == Launch::Local);
@@ -81,8 +88,8 @@ fn run_here(options: &RunOptions) -> Result<u8, Error> {
         Some(Launch::By(template)) => Some(template.launcher(&test, listen_option, address)?),
         Some(Launch::Local) | None => None,
     };
-    let stem = results_dir::stem(&test);
-    let (results, _lock) = results_dir::make(options.results.clone(), &stem)?;
+    let stem = results_dir::stem(&test.name);
+    let (results, _lock) = results_dir::make(results, &stem)?;
     let copy = results.join("test.json");
     directory::write(&copy, &json).map_err(Error::cannot(format_args!("write {}", copy.display())))?;
     let work = if starts_slaves { Some(WorkDir::make(options.keep)?) } else { None };
@@ -109,9 +116,9 @@ fn run_here(options: &RunOptions) -> Result<u8, Error> {
         wall_offset,
         test: Rc::<Test>::from(test),
     };
-    let controller = Controller::new(config).limited(terms.limits).launching(launcher);
+    let controller = Controller::new(config).limited(terms.limits).launching(launcher).silent(options.quiet);
     let code = reactor.run(&mut controller.keeping(ledger::keep(&results, wall_offset, Some(terms))));
-    Ok(options.report(&results, code))
+    Ok(Done { code, results })
 }
 
 /// Returns the id of a run. It must be a valid name, so the name of the test in it may be shortened.

@@ -21,6 +21,15 @@ pub fn print(bytes: impl AsRef<[u8]>) -> Result<(), Error> {
     }
 }
 
+/// Prints after everything that is still queued. An error is left to the next one who prints, or to [`finish`].
+pub fn print_if_possible(text: &str) {
+    // Waiting for a slow reader without need would only delay the exit.
+    if !text.is_empty() {
+        flush_console(FLUSH_MILLIS);
+        let _ = print(text);
+    }
+}
+
 /// Writes what is still queued, including the log. Returns the exit status: `code`, or a failure if the output of the loop
 /// could not be written.
 pub fn finish(code: u8) -> u8 {

@@ -317,6 +317,16 @@ impl Outbox {
         self.effects.push(Effect::Append { path, bytes, soon: true });
     }
 
+    /// Pushes an effect as it is.
+    pub fn push(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    /// Takes all effects since the mark.
+    pub fn split_off(&mut self, mark: usize) -> Vec<Effect> {
+        self.effects.split_off(mark)
+    }
+
     /// Returns the number of effects since the last [`drain`](Outbox::drain): the mark for
     /// [`append_at`](Outbox::append_at).
     pub fn mark(&self) -> usize {

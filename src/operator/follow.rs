@@ -436,7 +436,9 @@ impl Follow {
                 code = if code == exit_code::PASSED { exit_code::INFRASTRUCTURE } else { code };
             }
         }
-        out.print_surely(Stream::Out, text);
+        if !self.view.is_silent() {
+            out.print_surely(Stream::Out, text);
+        }
         Next::Over(code)
     }
 
@@ -475,5 +477,5 @@ fn progress_of(test: &Test) -> Progress {
 }
 
 fn view(show: &Show, name_width: usize) -> View {
-    View::new(show.follow, show.terminal, show.colors, name_width)
+    if show.silent { View::silent() } else { View::new(show.follow, show.terminal, show.colors, name_width) }
 }

@@ -5,6 +5,8 @@
 pub struct Show {
     /// Whether to show the output of commands too.
     pub follow: bool,
+    /// Whether to show nothing of a run. Messages about errors are shown.
+    pub silent: bool,
     /// The columns and rows of the terminal. `None`: the output is not a terminal.
     pub terminal: Option<(u16, u16)>,
     /// Whether to use colours.

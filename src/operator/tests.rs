@@ -1,5 +1,6 @@
 //! Scenarios of an operator: its controller is played.
 
+mod several;
 mod world;
 
 use std::time::Duration;

@@ -110,6 +110,8 @@ struct Output {
     registered: bool,
     /// When what waits must be written.
     due: Option<Time>,
+    /// What a CI server would obey is broken, see [`break_commands`].
+    breaks: bool,
 }
 
 impl Output {
@@ -122,6 +124,7 @@ impl Output {
             left_out: 0,
             registered: false,
             due: None,
+            breaks: false,
         }
     }
 
@@ -138,7 +141,16 @@ impl Output {
             return;
         }
         self.note();
+        let begin = self.waiting.len();
         self.waiting.extend(bytes);
+        if self.breaks {
+            self.break_commands(begin);
+        }
+    }
+
+    fn break_commands(&mut self, begin: usize) {
+        let found: Vec<usize> = memchr::memmem::find_iter(&self.waiting.make_contiguous()[begin..], "##[").collect();
+        found.into_iter().for_each(|at| self.waiting[begin + at] = b'?');
     }
 
     fn note(&mut self) {
@@ -238,6 +250,11 @@ pub fn flush(millis: u64) -> Option<String> {
         }
     }
     lock(shared(Stream::Out)).failed.clone()
+}
+
+/// Makes standard error harmless for a CI server that obeys `##[` in a line, see `cli`. Whole lines are printed at once.
+pub fn break_commands() {
+    lock(shared(Stream::Err)).breaks = true;
 }
 
 /// Whether standard output has ended. Returns `true` once.

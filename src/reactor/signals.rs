@@ -1,6 +1,8 @@
 //! The signals that this process receives.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mio::{Interest, Registry};
 use signal_hook::consts::{SIGCHLD, SIGWINCH};
@@ -21,6 +23,31 @@ pub struct Arrived {
     pub resized: bool,
 }
 
+/// Notes that one of some signals has arrived, also while no loop runs. Otherwise one between two loops would be lost.
+#[derive(Debug, Default)]
+pub struct Latch(Arc<AtomicBool>);
+
+impl Latch {
+    /// Returns a latch for these signals. A SIGHUP that is ignored stays ignored.
+    pub fn new(signals: &[Signal]) -> io::Result<Latch> {
+        let latch = Latch::default();
+        for signal in signals.iter().filter(|signal| !stays_ignored(**signal)) {
+            signal_hook::flag::register(signal.0, latch.0.clone())?;
+        }
+        Ok(latch)
+    }
+
+    /// Returns whether a signal has arrived.
+    pub fn has_caught(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// nohup(1) makes a program ignore SIGHUP, so that it continues after the terminal is closed.
+fn stays_ignored(signal: Signal) -> bool {
+    signal == Signal::HUP && kernel::is_ignored(signal)
+}
+
 pub struct Signals {
     source: Source,
     wanted: Vec<Signal>,
@@ -29,9 +56,7 @@ pub struct Signals {
 impl Signals {
     pub fn new(registry: &Registry, wanted: &[Signal]) -> io::Result<Signals> {
         let ours = [SIGCHLD, SIGWINCH];
-        // nohup(1) makes a program ignore SIGHUP, so that it continues after the terminal is closed.
-        let ignored = |signal: &&Signal| **signal == Signal::HUP && kernel::is_ignored(**signal);
-        let heard = wanted.iter().filter(|signal| !ignored(signal)).map(|signal| signal.0);
+        let heard = wanted.iter().filter(|signal| !stays_ignored(**signal)).map(|signal| signal.0);
         let mut source = Source::new(heard.chain(ours))?;
         registry.register(&mut source, token(SourceKind::Signals, 0), Interest::READABLE)?;
         Ok(Signals { source, wanted: wanted.to_vec() })

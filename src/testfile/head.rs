@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Number;
 
 use super::bounds::{RESOURCES_MAX, TRIGGER_MAX, TRIGGERS_MAX};
 use super::fields::{self, KnownNames, Object};
-use super::json::{KeyValue, Value};
+use super::json::{KeyValue, Value, ValueKind};
 use super::problem::Problems;
 use super::test::{End, Ship};
 use crate::machine::{COMPONENT_MAX, is_file_name};
@@ -49,6 +52,23 @@ pub fn end(value: &Value, triggers: &KnownNames<'_>, problems: &mut Problems<'_>
             Some(End::Idle { limit: limit? })
         }
     }
+}
+
+/// Sets the limit of a test that was not read yet. Adds a problem if it cannot have one.
+pub fn set_limit(root: &mut Value, limit: Duration, problems: &mut Problems<'_>) {
+    let ValueKind::Object(keys) = &mut root.kind else { return };
+    let end = keys.iter_mut().find(|member| member.key == "end");
+    // Without an end, or with another kind of value, the test has a problem of its own.
+    let Some(KeyValue { at, value: Value { span, kind: ValueKind::Object(end) }, .. }) = end else { return };
+    if end.iter().any(|member| member.key == "duration") {
+        return problems
+            .add(*at, "--limit: this test ends after its \"duration\" and has no limit: leave the option out");
+    }
+    let seconds = limit.as_secs_f64();
+    let number = if limit.subsec_nanos() == 0 { Some(limit.as_secs().into()) } else { Number::from_f64(seconds) };
+    let kind = number.map_or(ValueKind::Null, ValueKind::Number);
+    end.retain(|member| member.key != "limit");
+    end.push(KeyValue { at: *at, key: "limit".to_owned(), value: Value { span: span.clone(), kind } });
 }
 
 /// Reads `"triggers"`: their initial values, by name.

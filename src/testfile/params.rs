@@ -135,12 +135,13 @@ pub fn read(value: &Value, problems: &mut Problems<'_>) -> Params {
     params
 }
 
-fn is_scalar(kind: &ValueKind) -> bool {
+/// Returns whether a param can have this value.
+pub fn is_scalar(kind: &ValueKind) -> bool {
     matches!(kind, ValueKind::String(_) | ValueKind::Number(_) | ValueKind::Bool(_))
 }
 
 /// Returns a value as it stands in a longer text.
-fn text_of(kind: &ValueKind) -> String {
+pub fn text_of(kind: &ValueKind) -> String {
     match kind {
         ValueKind::String(text) => text.clone(),
         ValueKind::Number(number) => number.to_string(),

@@ -110,6 +110,11 @@ impl View {
         View { silent: true, ..View::new(false, None, false, 0) }
     }
 
+    /// Returns whether the view shows nothing.
+    pub fn is_silent(&self) -> bool {
+        self.silent
+    }
+
     /// Returns whether a live picture is shown.
     pub fn is_live(&self) -> bool {
         self.terminal.is_some()

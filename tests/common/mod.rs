@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 pub use lab::Lab;
 pub use pki::Pki;
-pub use place::Place;
+pub use place::{Place, files_below};
 pub use program::{Ended, Program, Running};
 
 /// How often a condition is checked.

@@ -54,7 +54,7 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
-    Bad { by_schema: Some(true), problems: &[r#"1:109: unknown key "banana"; known: "$schema", "name", "params", "end", "grace", "on_fail", "on_lost", "triggers", "groups", "guests", "barriers", "syncs", "resources", "assert", "schedules" and "slaves""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}}, "banana": 1,
+    Bad { by_schema: Some(true), problems: &[r#"1:109: unknown key "banana"; known: "$schema", "name", "params", "matrix", "end", "grace", "on_fail", "on_lost", "triggers", "groups", "guests", "barriers", "syncs", "resources", "assert", "schedules" and "slaves""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}}, "banana": 1,
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },

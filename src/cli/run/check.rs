@@ -5,26 +5,17 @@ use std::path::PathBuf;
 use arete::exit_code;
 
 use crate::cli::error::{Error, complain};
-use crate::cli::run::load::{self, Loaded};
+use crate::cli::run::matrix::{MatrixOptions, Plan, Size};
 use crate::cli::run::params::ParamOptions;
 use crate::cli::stdout;
 
-/// Checks each file. Prints its errors, or the numbers of its slaves and entries.
-pub fn run(files: &[PathBuf], params: &ParamOptions) -> Result<u8, Error> {
+/// Checks each file, with each combination of its params. Prints its errors, or the numbers of its slaves and entries.
+pub fn run(files: &[PathBuf], params: &ParamOptions, matrix: &MatrixOptions) -> Result<u8, Error> {
     let given = params.given()?;
     let mut code = exit_code::PASSED;
     for file in files {
-        match load::load(file, &given) {
-            Ok(Loaded { test, .. }) => {
-                let entries: usize = test.slaves.iter().map(|slave| slave.entries.len()).sum();
-                let (slaves, entries) = (count(test.slaves.len(), "slave"), count(entries, "entry"));
-                let by_labels = match test.slaves.iter().filter(|slave| slave.with.is_some()).count() {
-                    0 => String::new(),
-                    count => format!(" ({count} by their labels)"),
-                };
-                let text = format!("{}: ok, {slaves}{by_labels}, {entries}\n", load::subject(file));
-                stdout::print(text)?;
-            }
+        match Plan::read(file, &given, matrix, None) {
+            Ok(plan) => stdout::print(format!("{}: ok, {}\n", plan.subject(), sizes(&plan)))?,
             Err(error) => {
                 complain(&error);
                 code = error.code().max(code);
@@ -32,6 +23,27 @@ pub fn run(files: &[PathBuf], params: &ParamOptions) -> Result<u8, Error> {
         }
     }
     Ok(code)
+}
+
+/// Returns the numbers of combinations, slaves and entries of a test.
+fn sizes(plan: &Plan) -> String {
+    let range = |of: fn(&Size) -> usize| {
+        let numbers = plan.sizes.iter().map(of);
+        (numbers.clone().min().unwrap_or(0), numbers.max().unwrap_or(0))
+    };
+    let labels = match range(|size| size.by_labels) {
+        (0, 0) => String::new(),
+        (least, most) if least == most => format!(" ({most} by their labels)"),
+        (least, most) => format!(" ({least} to {most} by their labels)"),
+    };
+    let counted = |(least, most): (usize, usize), noun: &str| match least == most {
+        true => count(most, noun),
+        false => format!("{least} to {}", count(most, noun)),
+    };
+    let (slaves, entries) = (counted(range(|it| it.slaves), "slave"), counted(range(|it| it.entries), "entry"));
+    let combinations =
+        if plan.is_matrix() { format!("{}, ", count(plan.count(), "combination")) } else { String::new() };
+    format!("{combinations}{slaves}{labels}, {entries}")
 }
 
 /// Returns a number with its noun, such as `1 slave`, `2 slaves` or `3 entries`.

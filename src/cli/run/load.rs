@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use arete::testfile::{self, Authored, Given, Problem, Shipped, Test};
+use arete::testfile::{self, Authored, Axis, Choices, Combinations, Problem, Shipped, Test};
 use sha2::{Digest, Sha256};
 
-use crate::cli::error::{Error, complain};
+use crate::cli::error::Error;
 use crate::cli::source::{self, Takes, Unread};
 
 /// The bytes of a resource that are read at once.
@@ -27,31 +27,59 @@ pub struct Loaded {
     pub shipped: BTreeMap<String, Shipped>,
 }
 
-/// Reads the test in `path` with these values for its params, and prints warnings about it. Fails with all errors in it, each on a line.
-pub fn load(path: &Path, given: &Given) -> Result<Loaded, Error> {
-    let subject = subject(path);
-    let bytes = read(path).map_err(|error| Error::usage(format!("{subject}: {error}")))?;
-    if UTF_16.iter().any(|mark| bytes.starts_with(mark)) {
-        return Err(Error::usage(format!("{subject}: it is UTF-16: save it as UTF-8")));
+/// The text of a test file.
+pub struct Source {
+    /// Its name in messages.
+    pub subject: String,
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    /// Reads a test file, or standard input.
+    pub fn read(path: &Path) -> Result<Source, Error> {
+        let subject = subject(path);
+        let bytes = read(path).map_err(|error| Error::usage(format!("{subject}: {error}")))?;
+        if UTF_16.iter().any(|mark| bytes.starts_with(mark)) {
+            return Err(Error::usage(format!("{subject}: it is UTF-16: save it as UTF-8")));
+        }
+        let text = String::from_utf8(bytes).map_err(|error| {
+            Error::usage(format!("{subject}: byte {} is not UTF-8", error.utf8_error().valid_up_to()))
+        })?;
+        Ok(Source { subject, path: path.to_owned(), text })
     }
-    let text = String::from_utf8(bytes)
-        .map_err(|error| Error::usage(format!("{subject}: byte {} is not UTF-8", error.utf8_error().valid_up_to())))?;
-    // If the test is on standard input, its files are relative to the current directory.
-    let base = path.parent().unwrap_or(Path::new(""));
-    let mut shipped = BTreeMap::new();
-    let read = testfile::read_file(&subject, &text, given, &mut |file| {
-        let found = ship(&base.join(file))?;
-        shipped.insert(file.to_owned(), found.clone());
-        Ok::<_, Unread>(found)
-    });
-    let Authored { test, json, warnings } = read.map_err(|problems| {
-        let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        Error::usage(lines.join("\n"))
-    })?;
-    for Problem { file, line, column, message } in warnings {
-        complain(format_args!("{file}:{line}:{column}: warning: {message}"));
+
+    /// Returns the combinations of its matrix, in which these axes replace those of the same names.
+    pub fn combinations(&self, axes: &[Axis]) -> Result<Combinations, Vec<Problem>> {
+        testfile::combinations(&self.subject, &self.text, axes)
     }
-    Ok(Loaded { test, json, shipped })
+
+    /// Reads the test with these choices. A file that is in `known` is not described again. Returns its warnings too.
+    pub fn load(
+        &self,
+        choices: &Choices,
+        known: &mut BTreeMap<String, Shipped>,
+    ) -> Result<(Loaded, Vec<Problem>), Vec<Problem>> {
+        // If the test is on standard input, its files are relative to the current directory.
+        let base = self.path.parent().unwrap_or(Path::new(""));
+        let mut shipped = BTreeMap::new();
+        let read = testfile::read_chosen(&self.subject, &self.text, choices, &mut |file| {
+            let found = match known.get(file) {
+                Some(found) => found.clone(),
+                None => ship(&base.join(file))?,
+            };
+            known.insert(file.to_owned(), found.clone());
+            shipped.insert(file.to_owned(), found.clone());
+            Ok::<_, Unread>(found)
+        });
+        read.map(|Authored { test, json, warnings }| (Loaded { test, json, shipped }, warnings))
+    }
+}
+
+/// Returns problems as an error, each on a line.
+pub fn wrong(problems: &[Problem]) -> Error {
+    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    Error::usage(lines.join("\n"))
 }
 
 /// Returns the name of a test's file for messages.

@@ -4,15 +4,29 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use arete::controller::ledger::Terms;
-use arete::{exit_code, session};
+use arete::session;
 use clap::Args;
 
-use crate::cli::error::{Error, complain};
+use crate::cli::error::Error;
 use crate::cli::limits::LimitOptions;
-use crate::cli::run::junit;
+use crate::cli::run::matrix::MatrixOptions;
 use crate::cli::run::params::ParamOptions;
 use crate::cli::tls::identity::Security;
-use crate::cli::values::time;
+use crate::cli::values::{number, time, time_limit};
+
+/// The most runs at the same time.
+const PARALLEL_MAX: u64 = 100;
+
+/// The most times that a failed test is run again.
+const RETRIES_MAX: u64 = 100;
+
+/// A run that is over.
+pub struct Done {
+    /// Its exit status.
+    pub code: u8,
+    /// The directory with its results.
+    pub results: PathBuf,
+}
 
 #[derive(Args)]
 pub struct RunOptions {
@@ -21,8 +35,22 @@ pub struct RunOptions {
     pub file: Option<PathBuf>,
     #[command(flatten)]
     pub params: ParamOptions,
+    #[command(flatten)]
+    pub matrix: MatrixOptions,
+    /// Run up to N combinations of the matrix at the same time
+    #[arg(long, value_name = "N", requires = "controller", conflicts_with = "detach")]
+    #[arg(value_parser = |text: &str| number::<usize>(text, PARALLEL_MAX, "number of runs"))]
+    pub parallel: Option<usize>,
+    /// Run a test that has failed again, up to N times
+    #[arg(long, value_name = "N", conflicts_with = "detach")]
+    #[arg(value_parser = |text: &str| number::<u32>(text, RETRIES_MAX, "number of retries"))]
+    pub retries: Option<u32>,
+    /// The time after which the run fails, instead of the limit in the test
+    #[arg(long, value_name = "TIME", value_parser = time_limit)]
+    pub limit: Option<Duration>,
     /// Continue the run in this results directory, whose controller was killed; if the run is over, print how it ended
     #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "params", "wait", "results", "lost_after", "keep"])]
+    #[arg(conflicts_with_all = ["matrix", "retries", "limit"])]
     #[arg(conflicts_with_all = ["value_max", "session_max", "memory_max", "connections_max", "output_max", "events_max", "record_max"])]
     pub resume: Option<PathBuf>,
     /// Hand the test to this controller, and follow the run: HOST, HOST:PORT or the path of its socket
@@ -53,6 +81,9 @@ pub struct RunOptions {
     /// Print what the commands write, each line after the name of the slave
     #[arg(long)]
     pub follow: bool,
+    /// Print only what has failed, and the verdict
+    #[arg(long, conflicts_with_all = ["follow", "detach"])]
+    pub quiet: bool,
     /// Keep the directories of the slaves that are started here
     #[arg(long, conflicts_with = "listen")]
     pub keep: bool,
@@ -69,18 +100,6 @@ impl RunOptions {
     /// Returns the test file. Fails if none is named.
     pub fn test_file(&self) -> Result<&Path, Error> {
         self.file.as_deref().ok_or_else(|| Error::usage("arete run: name a test file"))
-    }
-
-    /// Writes the file of `--junit` about the run in `results`, which has ended with this exit status. Returns the status,
-    /// which is no success any more if the file cannot be written.
-    pub fn report(&self, results: &Path, code: u8) -> u8 {
-        match self.junit.as_ref().map_or(Ok(()), |file| junit::write(results, file)) {
-            Ok(()) => code,
-            Err(error) => {
-                complain(&error);
-                if code == exit_code::PASSED { error.code() } else { code }
-            }
-        }
     }
 
     /// Returns the options that `--resume` needs.

@@ -20,7 +20,7 @@ use crate::cli::environment::{self, VARIABLE};
 use crate::cli::error::Error;
 use crate::cli::random::random;
 use crate::cli::run::load::{self, Loaded};
-use crate::cli::run::options::RunOptions;
+use crate::cli::run::options::{Done, RunOptions};
 use crate::cli::run::results_dir;
 use crate::cli::tls::identity::{Security, Use};
 use crate::cli::values::{run_name, time_limit};
@@ -160,34 +160,60 @@ fn connection_to(option: &str, name: &str, security: &Security) -> Result<(Addre
 }
 
 impl Controller {
-    /// Runs a task at the controller. Returns the exit code, and the operator with its result.
-    fn ask(&self, task: Task, show: Show) -> Result<(u8, Operator), Error> {
-        let mut operator = Operator::new(Config {
+    fn operator(&self, task: Task, show: Show) -> Operator {
+        Operator::new(Config {
             controller: self.address.clone(),
             seed: random(),
             task,
             show,
             begun: Some(self.begun),
             timeout: self.timeout,
-        });
+        })
+    }
+
+    /// Runs a task at the controller. Returns the exit code, and the operator with its result.
+    fn ask(&self, task: Task, show: Show) -> Result<(u8, Operator), Error> {
+        let mut operator = self.operator(task, show);
         let code = drive::reactor(self.tls.clone())?.run(&mut operator);
         Ok((code, operator))
     }
 }
 
 fn show(follow: bool) -> Show {
-    Show { follow, terminal: reactor::terminal_size(), colors: reactor::wants_colors() }
+    Show { follow, silent: false, terminal: reactor::terminal_size(), colors: reactor::wants_colors() }
 }
 
-/// Hands a test to a controller, and follows its run unless `--detach` is given.
-pub fn run(controller: &str, options: &RunOptions, begun: Time) -> Result<u8, Error> {
-    let (address, tls) = connection_to("--controller", controller, &options.security)?;
-    let file = options.test_file()?;
-    let Loaded { test, json, shipped } = load::load(file, &options.params.given()?)?;
-    let stem = results_dir::stem(&test);
+/// A controller to which tests are handed in.
+pub struct Host {
+    controller: Controller,
+}
+
+impl Host {
+    /// Finds the controller of `--controller`.
+    pub fn find(name: &str, options: &RunOptions, begun: Time) -> Result<Host, Error> {
+        let (address, tls) = connection_to("--controller", name, &options.security)?;
+        Ok(Host { controller: Controller { address, tls, begun, timeout: options.wait } })
+    }
+
+    /// Returns the TLS configuration for connections to it.
+    pub fn tls(&self) -> Option<Tls> {
+        self.controller.tls.clone()
+    }
+
+    /// Returns an operator that hands in a test, and fetches the results of its run into a directory.
+    pub fn operator(&self, task: Task, show: Show, begun: Time) -> Operator {
+        Controller { address: self.controller.address.clone(), tls: None, begun, ..self.controller }
+            .operator(task, show)
+    }
+}
+
+/// Returns what is handed in for a test.
+fn submission(options: &RunOptions, loaded: Loaded) -> Result<Box<Submission>, Error> {
+    let file = load::subject(options.test_file()?);
+    let Loaded { test, json, shipped } = loaded;
     let submission = Submission {
         id: format!("{:016x}{:016x}", random(), random()),
-        file: load::subject(file),
+        file: file.clone(),
         text: json,
         test: Rc::new(test),
         shipped,
@@ -195,22 +221,42 @@ pub fn run(controller: &str, options: &RunOptions, begun: Time) -> Result<u8, Er
         lost_after: options.lost_after,
     };
     submission.fits().map_err(|(length, most)| {
-        let file = load::subject(file);
         Error::usage(format!(
             "{file}: with the names of its files it has {length} bytes, and at most {most} can be handed in"
         ))
     })?;
-    let controller = Controller { address, tls, begun, timeout: options.wait };
-    if options.detach {
-        let task = Task::Run { submission: Box::new(submission), results: None };
-        return controller.ask(task, Show::default()).map(|(code, _)| code);
+    Ok(Box::new(submission))
+}
+
+/// Returns the task to run a test, with its results in a directory, or to hand it in only.
+pub fn task(options: &RunOptions, loaded: Loaded, results: Option<PathBuf>) -> Result<Task, Error> {
+    Ok(Task::Run { submission: submission(options, loaded)?, results })
+}
+
+/// Hands a test to a controller, and follows its run.
+pub fn run(
+    controller: &str,
+    options: &RunOptions,
+    loaded: Loaded,
+    results: Option<PathBuf>,
+    begun: Time,
+) -> Result<Done, Error> {
+    let host = Host::find(controller, options, begun)?;
+    let stem = results_dir::stem(&loaded.test.name);
+    let mut task = task(options, loaded, None)?;
+    let (directory, _lock) = results_dir::make(results, &stem)?;
+    if let Task::Run { results, .. } = &mut task {
+        *results = Some(directory.clone());
     }
-    let (directory, _lock) = results_dir::make(options.results.clone(), &stem)?;
-    let task = Task::Run { submission: Box::new(submission), results: Some(directory.clone()) };
-    let (code, _) = controller.ask(task, show(options.follow))?;
-    let code = options.report(&directory, code);
+    let (code, _) = host.controller.ask(task, Show { silent: options.quiet, ..show(options.follow) })?;
     results_dir::drop_if_empty(&directory);
-    Ok(code)
+    Ok(Done { code, results: directory })
+}
+
+/// Hands a test to a controller, and prints the id of its run.
+pub fn hand_in(controller: &str, options: &RunOptions, loaded: Loaded, begun: Time) -> Result<u8, Error> {
+    let task = task(options, loaded, None)?;
+    Host::find(controller, options, begun)?.controller.ask(task, Show::default()).map(|(code, _)| code)
 }
 
 /// Follows a run.

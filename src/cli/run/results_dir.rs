@@ -8,7 +8,6 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use arete::reactor::plain;
-use arete::testfile::Test;
 
 use crate::cli::error::{Error, FromIo, complain};
 use crate::cli::{directory, lock};
@@ -23,9 +22,9 @@ const DEFAULT: &str = "results";
 /// runs.
 const MODE: u32 = 0o700;
 
-/// Returns the default name of a results directory: `NAME-UTCTIME`.
-pub fn stem(test: &Test) -> String {
-    format!("{}-{}", test.name, jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"))
+/// Returns the default name of the results directory of a test with this name: `NAME-UTCTIME`.
+pub fn stem(name: &str) -> String {
+    format!("{name}-{}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"))
 }
 
 /// Makes and locks the directory of a run: the one of `--results`, or `results/STEM`, to which `results/latest` then

@@ -17,7 +17,7 @@ use arete::testfile::{self, Test};
 use crate::cli::error::{Error, complain};
 use crate::cli::run::event_log::Repair;
 use crate::cli::run::launch::Launch;
-use crate::cli::run::options::RunOptions;
+use crate::cli::run::options::{Done, RunOptions};
 use crate::cli::run::results_dir::SUMMARY;
 use crate::cli::service::slave;
 use crate::cli::tls::identity::{Security, Use};
@@ -59,7 +59,7 @@ fn open(directory: &Path) -> Result<(File, Past, Terms), Error> {
 }
 
 /// Continues the run in a directory.
-pub fn run(directory: PathBuf, options: &RunOptions) -> Result<u8, Error> {
+pub fn run(directory: PathBuf, options: &RunOptions) -> Result<Done, Error> {
     let (_lock, past, terms) = open(&directory)?;
     let known = &mut |file: &str| terms.shipped.get(file).cloned().ok_or_else(|| "it is not in the ledger".to_owned());
     let test =
@@ -98,12 +98,15 @@ pub fn run(directory: PathBuf, options: &RunOptions) -> Result<u8, Error> {
         test: Rc::new(test),
     });
     let limits = terms.limits;
-    let controller =
-        controller.limited(limits).launching(launcher).keeping(ledger::keep(&directory, wall_offset, Some(terms)));
+    let controller = controller.limited(limits).launching(launcher).silent(options.quiet).keeping(ledger::keep(
+        &directory,
+        wall_offset,
+        Some(terms),
+    ));
     let mut controller = controller.resumed(&past, &mut Repair::of(directory.join(EVENTS))).map_err(Error::failed)?;
     drop(past);
     let code = reactor.run(&mut controller);
-    Ok(options.report(&directory, code))
+    Ok(Done { code, results: directory })
 }
 
 /// Returns the commands for the slaves that have not connected yet.

@@ -211,6 +211,11 @@ impl Run {
         self
     }
 
+    /// Prints neither events nor a report.
+    pub fn be_silent(&mut self) {
+        self.event_log.view = View::silent();
+    }
+
     /// Sets the limits for what its slaves and clients can make grow.
     pub fn limit(&mut self, limits: Limits) {
         self.room.set_limits(limits);

@@ -145,7 +145,7 @@ impl Run {
     pub fn written(&mut self, now: Time, out: &mut Outbox) {
         let Phase::Writing(cause) = &self.phase else { return };
         let (verdict, why) = self.judge(cause);
-        if self.hosted.is_none() {
+        if !self.event_log.view.is_silent() {
             let never_began = self.never_began(verdict);
             let ending = self.ending(verdict, &why, &never_began);
             summary::print(&self.test, &self.roster, &self.results, &ending, out);
