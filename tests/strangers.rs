@@ -315,7 +315,7 @@ fn files_for_tls_that_are_wrong_are_named_with_what_to_do() {
 #[test]
 fn beyond_this_machine_plain_speech_is_refused_with_the_commands_that_help() {
     let place = Place::new("insecure");
-    place.write("t.json", fs::read(repository().join("examples/relay.json")).unwrap());
+    place.write("t.json", fs::read(repository().join("examples/hello.yaml")).unwrap());
     let commands: [(&[&str], &str); 7] = [
         (&["controller", "--listen", "0.0.0.0:0"], "issue lab controller --controller --address ADDRESS"),
         (&["run", "t.json", "--listen", "192.0.2.1"], "issue lab controller --controller --address 192.0.2.1"),
